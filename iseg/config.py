@@ -1,0 +1,205 @@
+"""Typed settings read from YAML: recipes (how a mask is made) and backbones (which UNet, which of its layers)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from iseg.attention import Layers
+from iseg.errors import InputError
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting that decides a mask once the backbone is given (sections of the method in brackets).
+
+    Attributes:
+        prompt: template with `{classes}` and, if wanted, `{context}` [1].
+        context: what `{context}` becomes.
+        enhancement: factor on the embeddings of the focus tokens, 1 = off [1].
+        resize: bilinear resize of the input by "opencv" (published tasks) or "torch" (published interactive mode).
+        cross_weights: {resolution: weight} of the cross-attention maps [2].
+        cross_heads: {resolution: flat head indices over the backbone's layers in their order}; None = all [2].
+        cluster: pool positions by KL clusters [2].
+        cluster_rounds, cluster_stride: rounds of k-means, spacing of its first prototypes.
+        cluster_dtype: "float32", or "float16" as published (not reproducible across devices).
+        self_heads: flat head indices over the backbone's self-attention layers; None = all [3].
+        entropy: weight of the entropy step, 0 = off [3].
+        entropy_clamp_max: upper clamp after the step, or None [3].
+        entropy_normalize_rows: divide rows by their sum once more before the step [3].
+        iterations: products with the self-attention, >= 0 [4].
+        working_size: side of the square on which scores are min-maxed before they go to image size; None = the
+            interactive way: min-max on the grid, then to image size [5].
+        background: "power" or a threshold in [0, 1] [5].
+    """
+
+    prompt: str = "a photography of {classes} and other object and background"
+    context: str = ""
+    enhancement: float = 1.6
+    resize: Literal["opencv", "torch"] = "torch"
+    cross_weights: dict[int, float] = field(default_factory=lambda: {16: 0.7, 32: 0.3})
+    cross_heads: dict[int, list[int]] | None = None
+    cluster: bool = False
+    cluster_rounds: int = 20
+    cluster_stride: int = 11
+    cluster_dtype: Literal["float32", "float16"] = "float32"
+    self_heads: list[int] | None = None
+    entropy: float = 0.1
+    entropy_clamp_max: float | None = 1.0
+    entropy_normalize_rows: bool = True
+    iterations: int = 10
+    working_size: int | None = None
+    background: Literal["power"] | float = 0.5
+
+    def __post_init__(self) -> None:
+        limits = {
+            "enhancement": (0, 100),
+            "entropy": (0, 1000),
+            "iterations": (0, 1000),
+            "cluster_rounds": (1, 1000),
+            "cluster_stride": (1, 1000),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise InputError(f"{name} is {value!r}: expected a number in {low}..{high}")
+        if self.background != "power" and not 0 <= float(self.background) <= 1:
+            raise InputError(f"background is {self.background!r}: expected power or a threshold in 0..1")
+        if not self.cross_weights:
+            raise InputError("cross_weights is empty: expected {resolution: weight}, e.g. {16: 0.7, 32: 0.3}")
+
+    def changed(self, **settings: Any) -> "Recipe":
+        """A copy with some settings replaced; values are checked and converted like those of a YAML file."""
+        return parse_settings(Recipe, {**asdict(self), **settings}, "settings") if settings else self
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A row of the table in `configs/backbones/`.
+
+    Attributes:
+        name: file name without `.yaml`.
+        sources: where the weights are looked for, in order: `package:PATH` (inside the iseg package), a local folder,
+            a hub id, or `modelscope:ID`.
+        image_size: side of the square the image is resized to, in pixels.
+        timestep, noise_seed: of the one noised pass.
+        cross_layers: {resolution: {layer: head count}} in execution order; what flat head indices refer to.
+        self_layers: {layer: head count}, likewise.
+        recipe: settings that differ from the defaults of `Recipe` when no recipe is named.
+        words: the only class words the model knows; None = any.
+        note: one line for people.
+    """
+
+    name: str
+    sources: list[str]
+    cross_layers: dict[int, dict[str, int]]
+    self_layers: dict[str, int]
+    image_size: int = 512
+    timestep: int = 100
+    noise_seed: int = 1101
+    recipe: dict[str, Any] = field(default_factory=dict)
+    words: list[str] | None = None
+    note: str = ""
+
+    def layers(self, recipe: Recipe) -> Layers:
+        """The layers and heads that a recipe records. Raises InputError for a resolution or head that is not there."""
+        cross = {}
+        for resolution in recipe.cross_weights:
+            if resolution not in self.cross_layers:
+                raise InputError(
+                    f"cross_weights names resolution {resolution}: backbone {self.name} has {sorted(self.cross_layers)}"
+                )
+            heads = (recipe.cross_heads or {}).get(resolution)
+            cross[resolution] = _by_layer(self.cross_layers[resolution], heads, f"cross_heads at {resolution}")
+        return Layers(cross, _by_layer(self.self_layers, recipe.self_heads, "self_heads"))
+
+
+def _by_layer(counts: Mapping[str, int], flat: list[int] | None, what: str) -> dict[str, list[int]]:
+    """Flat indices over concatenated heads -> {layer: heads of that layer}."""
+    total = sum(counts.values())
+    wrong = [head for head in flat or () if not 0 <= head < total]
+    if wrong:
+        raise InputError(f"{what} names head {wrong[0]}: the layers {', '.join(counts)} have {total} heads together")
+    chosen, start = {}, 0
+    for layer, count in counts.items():
+        chosen[layer] = [head for head in range(count) if flat is None or start + head in flat]
+        start += count
+    return chosen
+
+
+def configs_folder() -> Path:
+    """`configs/`: inside the package when installed from a wheel, beside it in a clone."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def find_config(name: str | Path) -> Path:
+    """A YAML file by path, or by name below `configs/` without `.yaml` ("wsss/voc"). InputError if neither exists."""
+    for candidate in (Path(name), configs_folder() / f"{name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    known = sorted(str(p.relative_to(configs_folder()).with_suffix("")) for p in configs_folder().rglob("*.yaml"))
+    raise InputError(f"no configuration {str(name)!r}: expected a YAML file or one of {', '.join(known)}")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises InputError naming the file otherwise."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping of settings, found {type(content).__name__}")
+    return content
+
+
+def parse_settings(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
+    """Values checked against the types of a settings dataclass. Raises InputError naming `where` and the key."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, None)
+    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise InputError(f"{where}: unknown key {unknown[0]!r}: expected one of {', '.join(known)}")
+    try:
+        return kind(**{key: parser.parse_object(dict(values))[key] for key in known})
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    except ArgumentError as error:
+        message = str(error).replace("<class '", "").replace("'>", "").replace("typing.", "")
+        raise InputError(f"{where}: {' '.join(message.split())}") from None
+
+
+def load_recipe(name: str | Path, **settings: Any) -> Recipe:
+    """The `recipe:` section of a configuration ("wsss/voc" or a path), with some settings replaced.
+
+    Raises InputError naming file and key for anything unknown or of the wrong type.
+    """
+    path = find_config(name)
+    section = read_yaml(path).get("recipe")
+    if not isinstance(section, dict):
+        raise InputError(f"{path}: expected a section 'recipe:' with settings")
+    return parse_settings(Recipe, {**section, **settings}, str(path))
+
+
+def load_backbone(name: str) -> Backbone:
+    """A row of `configs/backbones/`. Raises InputError listing the rows if it is not there."""
+    path = configs_folder() / "backbones" / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"no backbone {name!r}: expected one of {', '.join(backbone_names())}")
+    return parse_settings(Backbone, {"name": name, **read_yaml(path)}, str(path))
+
+
+def backbone_names() -> list[str]:
+    """Names of all backbones of the table."""
+    return sorted(path.stem for path in (configs_folder() / "backbones").glob("*.yaml"))
+
+
+def with_sources(backbone: Backbone, sources: list[str]) -> Backbone:
+    """The same backbone with its weights from somewhere else."""
+    return replace(backbone, sources=sources)

@@ -1,0 +1,105 @@
+"""Prompt text, token spans of the classes by offset mapping, category enhancement (iSeg 2409.03209, Cat-Cross)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from iseg.errors import InputError
+
+CLASSES, CONTEXT = "{classes}", "{context}"
+
+
+@dataclass(frozen=True)
+class ClassWord:
+    """How a class is spoken of.
+
+    Attributes:
+        word: what stands in the prompt, e.g. "potted plant".
+        focus: the part of `word` whose tokens are read and enhanced, e.g. "plant"; None for all of it.
+    """
+
+    word: str
+    focus: str | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt and where its classes stand.
+
+    Attributes:
+        text: the whole prompt.
+        spans: for each class the (start, end) character range of its focus words, end exclusive.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+
+def build(template: str, words: Sequence[ClassWord], context: str = "") -> Prompt:
+    """Fill `{classes}` (the words joined by " and ") and `{context}` of a template.
+
+    Raises InputError for an empty class list or word, a focus that is not part of its word, a template without
+    `{classes}`.
+    """
+    if template.count(CLASSES) != 1:
+        raise InputError(f"prompt template {template!r} must contain {CLASSES} once")
+    if not words:
+        raise InputError("no class was given: expected at least one class word")
+    text, tail = template.replace(CONTEXT, context).split(CLASSES)
+    spans = []
+    for position, entry in enumerate(words):
+        word = entry.word.strip()
+        if not word:
+            raise InputError(f"class {position + 1} is empty: expected a word")
+        focus = entry.focus or word
+        if focus not in word:
+            raise InputError(f"class {word!r}: its focus {focus!r} is not a part of it")
+        text += " and " if position else ""
+        start = len(text) + word.index(focus)
+        spans.append((start, start + len(focus)))
+        text += word
+    return Prompt(text + tail, tuple(spans))
+
+
+def tokenize(tokenizer, prompt: Prompt, words: Sequence[ClassWord]) -> tuple[list[int], list[list[int]]]:
+    """Token ids of a prompt, padded or cut to the model's length L, and the token indices of each class's focus.
+
+    Args:
+        tokenizer: a fast CLIP tokenizer (offset mapping).
+        prompt: of `build`.
+        words: the classes of the prompt, for messages.
+
+    Returns:
+        ids: L integers. spans: K lists of positions within 0..L-1.
+
+    Raises InputError naming the class whose focus lies past the last token.
+    """
+    length = tokenizer.model_max_length
+    encoded = tokenizer(prompt.text, return_offsets_mapping=True, truncation=False)
+    offsets = encoded["offset_mapping"]
+    spans = []
+    for (start, end), entry in zip(prompt.spans, words, strict=True):
+        # the begin and end tokens have the empty range (0, 0)
+        span = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
+        if not span:
+            raise InputError(f"class {entry.word!r} has no token: expected a word the tokenizer knows")
+        if span[-1] >= length - 1:
+            raise InputError(
+                f"class {entry.word!r} lies past token {length} of the prompt ({len(encoded['input_ids'])} tokens): "
+                "give fewer or shorter classes"
+            )
+        spans.append(span)
+    ids = tokenizer(prompt.text, padding="max_length", truncation=True, max_length=length)["input_ids"]
+    return ids, spans
+
+
+def enhance(embeddings: Tensor, spans: Sequence[Sequence[int]], factor: float) -> Tensor:
+    """Category enhancement: the embeddings at the focus tokens times `factor`, nothing else scaled.
+
+    (L, D) -> (L, D), a new tensor. A token shared by two classes is scaled once.
+    """
+    scaled = embeddings.clone()
+    tokens = sorted({token for span in spans for token in span})
+    scaled[tokens] *= factor
+    return scaled
