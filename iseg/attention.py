@@ -1,7 +1,9 @@
 """Recording of attention maps: chosen layers and heads of one UNet pass, which ends after the last of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +29,8 @@ class _PassEnded(Exception):
     """Raised inside the UNet when everything asked for has been recorded."""
 
 
-def attention_module(unet: nn.Module, layer: str, kind: str) -> nn.Module:
-    """The `attn1` (self) or `attn2` (cross) module of a named layer; InputError listing the layers if it is not there."""
+def attention_module(unet: nn.Module, layer: str, kind: str) -> Any:
+    """The `attn1` (self) or `attn2` (cross) module of a layer. Raises InputError listing the layers there are."""
     try:
         return unet.get_submodule(f"{layer}.transformer_blocks.0.{kind}")
     except AttributeError:
@@ -37,7 +39,7 @@ def attention_module(unet: nn.Module, layer: str, kind: str) -> nn.Module:
         raise InputError(f"the UNet has no attention layer {layer!r}: it has {', '.join(known)}") from None
 
 
-def probabilities(attn: nn.Module, hidden: Tensor, context: Tensor | None, heads: Sequence[int]) -> Iterable[Tensor]:
+def probabilities(attn: Any, hidden: Tensor, context: Tensor | None, heads: Sequence[int]) -> Iterable[Tensor]:
     """softmax(Q K^T / sqrt(d)) of single heads: yields (B, queries, keys) float32, one head at a time.
 
     Only the chosen heads are computed, and never more than one is held.
@@ -80,15 +82,15 @@ class AttentionRecord:
 
     def __init__(self, unet: nn.Module, layers: Layers, early_exit: bool = True) -> None:
         self.unet, self.layers, self.early_exit = unet, layers, early_exit
-        self.targets: list[tuple[nn.Module, Sequence[int], int | None]] = []
+        self.targets: list[tuple[Any, Sequence[int], int | None]] = []
         for resolution, chosen in layers.cross.items():
             self.targets += [(self._checked(name, "attn2", heads), heads, resolution) for name, heads in chosen.items()]
         self.targets += [(self._checked(name, "attn1", heads), heads, None) for name, heads in layers.self.items()]
         self.targets = [target for target in self.targets if target[1]]
-        self._originals: list[tuple[nn.Module, object]] = []
+        self._originals: list[tuple[Any, object]] = []
         self._sums: dict[int | None, Tensor] = {}
 
-    def _checked(self, name: str, kind: str, heads: Sequence[int]) -> nn.Module:
+    def _checked(self, name: str, kind: str, heads: Sequence[int]) -> Any:
         module = attention_module(self.unet, name, kind)
         wrong = [head for head in heads if not 0 <= head < module.heads]
         if wrong:
@@ -110,10 +112,8 @@ class AttentionRecord:
         """One UNet pass: latents (B, C, h, w) with noise, embeddings (B, L, D). Overwrites earlier maps."""
         self._sums.clear()
         self._left = len(self.targets)
-        try:
+        with suppress(_PassEnded):
             self.unet(latents, timestep, encoder_hidden_states=embeddings)
-        except _PassEnded:
-            pass
 
     def add(self, target: int | None, head: Tensor) -> None:
         """Accumulate one head's probabilities (B, queries, keys)."""
@@ -136,8 +136,10 @@ class AttentionRecord:
             total = self._sums[resolution]  # (B, r * r, L)
             if total.shape[1] != resolution**2:
                 side = total.shape[1] ** 0.5
-                raise InputError(f"layers {', '.join(chosen)} are configured as {resolution}x{resolution}, "
-                                 f"the UNet ran them at {side:g}x{side:g}")  # fmt: skip
+                raise InputError(
+                    f"layers {', '.join(chosen)} are configured as {resolution}x{resolution}, "
+                    f"the UNet ran them at {side:g}x{side:g}"
+                )
             mean = total / sum(len(heads) for heads in chosen.values())
             means[resolution] = mean.transpose(1, 2).unflatten(2, (resolution, resolution))
         return means

@@ -22,7 +22,7 @@ class Components:
     source: str  # where the weights came from
     tokenizer: Any
     text_encoder: nn.Module
-    vae: nn.Module  # encoder only
+    vae: Any  # encoder only
     unet: nn.Module
     scheduler: Any
     device: torch.device
@@ -49,7 +49,7 @@ class Components:
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """"auto" takes cuda, then mps, then cpu. Raises InputError for a device that is not there."""
+    """Where to compute; "auto" takes cuda, then mps, then cpu. Raises InputError for a device that is not there."""
     if device == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -63,7 +63,7 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """"auto" is float16 on cuda and float32 elsewhere. Raises InputError for anything but a floating dtype."""
+    """Precision of weights and activations; "auto" is float16 on cuda, else float32. Raises InputError if unknown."""
     if dtype == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -42,7 +42,9 @@ def _read_file(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as opened:
             width, height = opened.size
             if width * height > MAX_PIXELS:
-                raise InputError(f"{path}: {width}x{height} pixels is too large: expected at most {MAX_PIXELS:,} pixels")
+                raise InputError(
+                    f"{path}: {width}x{height} pixels is too large: expected at most {MAX_PIXELS:,} pixels"
+                )
             return _to_rgb(opened)
     except InputError:
         raise

@@ -31,9 +31,9 @@ class ConfusionMatrix:
         kept = truth != self.ignore_index
         truth, guess = truth[kept], guess[kept]
         for name, labels in (("target", truth), ("prediction", guess)):
-            if labels.size and not (0 <= labels.min() and labels.max() < self.num_classes):
-                wrong = labels[(labels < 0) | (labels >= self.num_classes)][0]
-                raise InputError(f"{name} holds label {wrong}: expected 0..{self.num_classes - 1}")
+            wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+            if wrong.size:
+                raise InputError(f"{name} holds label {wrong[0]}: expected 0..{self.num_classes - 1}")
         pairs = truth.astype(np.int64) * self.num_classes + guess
         self.counts += np.bincount(pairs, minlength=self.num_classes**2).reshape(self.counts.shape)
 

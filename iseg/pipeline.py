@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +17,12 @@ from iseg.config import Recipe, load_recipe
 from iseg.errors import InputError
 from iseg.images import ImageLike, read_image, to_square
 from iseg.prompt import ClassWord
+from iseg.results import Attended, Segmentation
 from iseg.seeds import Point
 from iseg.weights import find_backbone
 
 EMPTY = " "  # the prompt whose self-attention all seeds share
 KEPT_PASSES = 2  # recorded passes kept per image: the empty prompt's and the last text's
-KEPT_MATRICES = 3  # entropy-reduced matrices kept per pass
-
-
-@dataclass
-class Segmentation:
-    """What `ISeg.segment` returns.
-
-    Attributes:
-        mask: (H, W) uint8 labels at the image's size, 0 = background, k + 1 = k-th class (or the object) of the call.
-        scores: (K, H, W) float32 in [0, 1].
-        names: the K class words; one of "points", "line", "box", "mask" for a seed.
-        seeds: (K, h, w) float32, the maps before refinement at grid size.
-        maps: (K, h, w) float32, the refined maps at grid size; each sums to 1.
-        trajectory: (N + 1, K, h, w) float32, the maps after 0..N iterations; None unless asked for.
-    """
-
-    mask: NDArray[np.uint8]
-    scores: NDArray[np.float32]
-    names: list[str]
-    seeds: NDArray[np.float32]
-    maps: NDArray[np.float32]
-    trajectory: NDArray[np.float32] | None = None
-
-
-@dataclass
-class Attended:
-    """One image's recorded pass: all that `solve` needs, so that settings can change without another pass.
-
-    Attributes:
-        token_maps: (L, S, S) fused cross-attention; None for a pass that recorded self-attention only.
-        attention: (HW, HW) self-attention, rows = queries.
-        spans: token indices of each class; names: the classes; size: (H, W) of the image in pixels.
-    """
-
-    token_maps: Tensor | None
-    attention: Tensor
-    spans: list[list[int]]
-    names: list[str]
-    size: tuple[int, int]
-    _reduced: OrderedDict[tuple, Tensor] = field(default_factory=OrderedDict, repr=False)
-
-    @property
-    def grid_size(self) -> int:
-        return round(self.attention.shape[0] ** 0.5)
-
-    def reduced(self, recipe: Recipe) -> Tensor:
-        """The entropy-reduced matrix (HW, HW) of a recipe; the last few are kept."""
-        key = (recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows)
-        if key not in self._reduced:
-            attention = self.attention
-            if recipe.entropy_normalize_rows:
-                attention = refine.normalize_rows_(attention.clone())
-            self._reduced[key] = refine.reduce_entropy(attention, recipe.entropy, recipe.entropy_clamp_max)
-            if len(self._reduced) > KEPT_MATRICES:
-                self._reduced.popitem(last=False)
-        self._reduced.move_to_end(key)
-        return self._reduced[key]
 
 
 class ISeg:
@@ -165,7 +108,9 @@ class ISeg:
         given = {"classes": classes, "points": points, "line": line, "box": box, "mask": mask}
         kinds = [name for name, value in given.items() if value is not None]
         if len(kinds) != 1:
-            raise InputError(f"{' and '.join(kinds) or 'nothing'} was given: expected exactly one of {', '.join(given)}")
+            raise InputError(
+                f"{' and '.join(kinds) or 'nothing'} was given: expected exactly one of {', '.join(given)}"
+            )
         if negative and points is None:
             raise InputError("negative points were given without points: expected both")
         recipe = self.recipe.changed(**settings)
@@ -187,7 +132,14 @@ class ISeg:
     def _attend_current(self, recipe: Recipe, words: list[ClassWord]) -> Attended:
         layers = self.components.backbone.layers(recipe)
         text = prompt.build(recipe.prompt, words, recipe.context).text if words else EMPTY
-        key = (text, tuple(words), recipe.enhancement if words else 0, recipe.resize, repr(layers), repr(recipe.cross_weights))
+        key = (
+            text,
+            tuple(words),
+            recipe.enhancement if words else 0,
+            recipe.resize,
+            repr(layers),
+            repr(recipe.cross_weights),
+        )
         if key not in self._passes:
             if recipe.resize not in self._latents:
                 self._latents[recipe.resize] = self.encode([self.image], recipe)
@@ -234,6 +186,7 @@ class ISeg:
         cross_maps, self_maps = record.cross, record.self
         attended = []
         for b, (each, (_, spans)) in enumerate(zip(words, embedded, strict=True)):
+            assert self_maps is not None  # every recipe records some self-attention
             attention = self_maps[b]
             side = round(attention.shape[0] ** 0.5)
             one = {r: maps[b : b + 1] for r, maps in cross_maps.items()}  # the mean head of each resolution
@@ -251,6 +204,8 @@ class ISeg:
     @torch.inference_mode()
     def solve(self, attended: Attended, recipe: Recipe, trajectory: bool = False) -> Segmentation:
         """Cluster, refine and decide: class maps of a recorded pass -> masks, without another UNet pass."""
+        if attended.token_maps is None:
+            raise ValueError("this pass recorded no cross-attention: solve needs one made with classes")
         dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
         columns = cross.class_maps(
             attended.token_maps, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
@@ -268,7 +223,7 @@ class ISeg:
         trajectory: bool = False,
         negative: Tensor | None = None,
     ) -> Segmentation:
-        """Refine the seed columns (HW, K) of one object each apart, merge them, subtract the `negative` ones, decide."""
+        """Refine the seed columns (HW, K) of one object, each apart; merge, subtract the `negative` ones, decide."""
         matrix = attended.reduced(recipe)
         steps = seeds.merge(refine.refine(matrix, columns.to(matrix), recipe.iterations, trajectory=True))
         if negative is not None:

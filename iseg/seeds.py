@@ -1,6 +1,7 @@
 """Points, lines, boxes and rough masks (pixels) -> seed columns on the attention grid (method step 7)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ def cell(point: Point, image_size: tuple[int, int], grid_size: int) -> tuple[int
     """
     (x, y), (height, width) = point, image_size
     if not (0 <= x < width and 0 <= y < height):
-        raise InputError(f"point ({x:g}, {y:g}) is outside the image: x must be in 0..{width - 1}, y in 0..{height - 1}")
+        raise InputError(
+            f"point ({x:g}, {y:g}) is outside the image: x must be in 0..{width - 1}, y in 0..{height - 1}"
+        )
     return int(y * grid_size // height), int(x * grid_size // width)
 
 
@@ -51,10 +54,10 @@ def line(points: Sequence[Point], image_size: tuple[int, int], grid_size: int = 
 
 
 def rasterize(points: Sequence[Point], image_size: tuple[int, int], grid_size: int = 64) -> list[Point]:
-    """Fill in a polyline through pixels (x, y): samples at most a quarter of a cell apart, the given pixels included."""
+    """Fill in a polyline through pixels (x, y): samples at most a quarter of a cell apart, the given ones included."""
     height, width = image_size
     samples: list[Point] = list(points[:1])
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         cells_long = max(abs(x1 - x0) * grid_size / width, abs(y1 - y0) * grid_size / height)
         steps = np.linspace(0, 1, int(np.ceil(4 * cells_long)) + 1)[1:]
         samples.extend((x0 + (x1 - x0) * step, y0 + (y1 - y0) * step) for step in steps)
@@ -95,9 +98,11 @@ def box(box: tuple[float, float, float, float], image_size: tuple[int, int], gri
 
 
 def rough_mask(mask: np.ndarray, grid_size: int = 64) -> Tensor:
-    """Share of every cell that a boolean or 0/1 mask (H, W) covers: (HW, 1) float32. Raises InputError if it is empty."""
+    """Share of every cell that a 0/1 mask (H, W) covers: (HW, 1) float32. Raises InputError if it is empty."""
     if mask.ndim != 2 or not np.any(mask):
-        raise InputError(f"the seed mask of shape {mask.shape} is empty: expected (H, W) with at least one non-zero pixel")
+        raise InputError(
+            f"the seed mask of shape {mask.shape} is empty: expected (H, W) with at least one non-zero pixel"
+        )
     full = torch.from_numpy(np.ascontiguousarray(mask != 0)).float()[None, None]
     return F.adaptive_avg_pool2d(full, grid_size).reshape(-1, 1)
 

@@ -34,11 +34,8 @@ def _encoder_of_kl(config: dict[str, Any], weights: Path, dtype: torch.dtype) ->
         vae = AutoencoderKL.from_config(config)
     del vae.decoder, vae.post_quant_conv
     with safe_open(weights, "pt") as file:
-        state = {
-            _new_name(key): file.get_tensor(key).to(dtype)
-            for key in file.keys()
-            if key.startswith(("encoder.", "quant_conv."))
-        }
+        used = [key for key in file.keys() if key.startswith(("encoder.", "quant_conv."))]
+        state = {_new_name(key): file.get_tensor(key).to(dtype) for key in used}
     wanted = vae.state_dict()
     for key, tensor in state.items():
         # old folders hold the projections of the attention as 1x1 convolutions

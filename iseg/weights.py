@@ -71,9 +71,7 @@ def _from_modelscope(identifier: str, download: bool) -> Path:
     from modelscope import snapshot_download  # an optional package
 
     return Path(
-        snapshot_download(
-            identifier, allow_patterns=DOWNLOADED, ignore_patterns=UNUSED, local_files_only=not download
-        )
+        snapshot_download(identifier, allow_patterns=DOWNLOADED, ignore_patterns=UNUSED, local_files_only=not download)
     )
 
 

@@ -25,7 +25,8 @@ def softmax(x: NDArray, axis: int) -> NDArray:
 
 def kl_pair() -> tuple[NDArray, NDArray]:
     """Golden a: (12, 20) and (30, 20), rows are distributions."""
-    first, second = (np.random.default_rng(seed).standard_normal(shape) for seed, shape in ((10, (12, 20)), (11, (30, 20))))
+    first = np.random.default_rng(10).standard_normal((12, 20))
+    second = np.random.default_rng(11).standard_normal((30, 20))
     return softmax(4 * first, 1).astype(np.float32), softmax(4 * second, 1).astype(np.float32)
 
 

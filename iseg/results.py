@@ -1,0 +1,69 @@
+"""What a pass leaves behind (`Attended`) and what a prompt gives (`Segmentation`)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iseg import refine
+from iseg.config import Recipe
+
+KEPT_MATRICES = 3  # entropy-reduced matrices kept per pass
+
+
+@dataclass
+class Segmentation:
+    """What `ISeg.segment` returns.
+
+    Attributes:
+        mask: (H, W) uint8 labels at the image's size, 0 = background, k + 1 = k-th class (or the object) of the call.
+        scores: (K, H, W) float32 in [0, 1].
+        names: the K class words; one of "points", "line", "box", "mask" for a seed.
+        seeds: (K, h, w) float32, the maps before refinement at grid size.
+        maps: (K, h, w) float32, the refined maps at grid size; each sums to 1.
+        trajectory: (N + 1, K, h, w) float32, the maps after 0..N iterations; None unless asked for.
+    """
+
+    mask: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    names: list[str]
+    seeds: NDArray[np.float32]
+    maps: NDArray[np.float32]
+    trajectory: NDArray[np.float32] | None = None
+
+
+@dataclass
+class Attended:
+    """One image's recorded pass: all that `solve` needs, so that settings can change without another pass.
+
+    Attributes:
+        token_maps: (L, S, S) fused cross-attention; None for a pass that recorded self-attention only.
+        attention: (HW, HW) self-attention, rows = queries.
+        spans: token indices of each class; names: the classes; size: (H, W) of the image in pixels.
+    """
+
+    token_maps: Tensor | None
+    attention: Tensor
+    spans: list[list[int]]
+    names: list[str]
+    size: tuple[int, int]
+    _reduced: OrderedDict[tuple, Tensor] = field(default_factory=OrderedDict, repr=False)
+
+    @property
+    def grid_size(self) -> int:
+        return round(self.attention.shape[0] ** 0.5)
+
+    def reduced(self, recipe: Recipe) -> Tensor:
+        """The entropy-reduced matrix (HW, HW) of a recipe; the last few are kept."""
+        key = (recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows)
+        if key not in self._reduced:
+            attention = self.attention
+            if recipe.entropy_normalize_rows:
+                attention = refine.normalize_rows_(attention.clone())
+            self._reduced[key] = refine.reduce_entropy(attention, recipe.entropy, recipe.entropy_clamp_max)
+            if len(self._reduced) > KEPT_MATRICES:
+                self._reduced.popitem(last=False)
+        self._reduced.move_to_end(key)
+        return self._reduced[key]
