@@ -164,6 +164,20 @@ class ISeg:
         words = [class_words(each) for each in classes]
         return self._attend(self.encode(images, recipe), words, [image.shape[:2] for image in images], recipe)
 
+    def attend_encoded(
+        self, latents: Tensor, size: tuple[int, int], classes: Sequence[str | ClassWord] = (), **settings: Any
+    ) -> Attended:
+        """One pass over one encoded image.
+
+        Args:
+            latents: (1, C, h, w) of `encode`.
+            size: (H, W) of the image in pixels.
+            classes: K words or phrases; none for the empty prompt, whose self-attention all seeds share.
+            settings: any field of `Recipe`.
+        """
+        words = class_words(classes) if classes else []
+        return self._attend(latents, [words], [size], self.recipe.changed(**settings))[0]
+
     def segment_batch(
         self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Sequence[str | ClassWord]], **settings: Any
     ) -> list[Segmentation]:
@@ -201,19 +215,10 @@ class ISeg:
         ids, spans = prompt.tokenize(self.components.tokenizer, text, words)
         return prompt.enhance(self.components.embed(ids), spans, recipe.enhancement), spans
 
-    @torch.inference_mode()
     def solve(self, attended: Attended, recipe: Recipe, trajectory: bool = False) -> Segmentation:
         """Cluster, refine and decide: class maps of a recorded pass -> masks, without another UNet pass."""
-        if attended.token_maps is None:
-            raise ValueError("this pass recorded no cross-attention: solve needs one made with classes")
-        dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
-        columns = cross.class_maps(
-            attended.token_maps, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
-        )
-        steps = refine.refine(attended.reduced(recipe), columns, recipe.iterations, trajectory=True)
-        return self._finish(attended, steps, recipe, attended.names, trajectory)
+        return self._finish(attended, self.refine_classes(attended, recipe), recipe, attended.names, trajectory)
 
-    @torch.inference_mode()
     def solve_seeds(
         self,
         attended: Attended,
@@ -224,12 +229,34 @@ class ISeg:
         negative: Tensor | None = None,
     ) -> Segmentation:
         """Refine the seed columns (HW, K) of one object, each apart; merge, subtract the `negative` ones, decide."""
+        steps = self.refine_seeds(attended, columns, recipe, negative)
+        return self._finish(attended, steps, recipe, [name], trajectory)
+
+    @torch.inference_mode()
+    def refine_classes(self, attended: Attended, recipe: Recipe) -> Tensor:
+        """The maps (N + 1, HW, K) of a pass's K classes after 0..N iterations, without a decision on masks."""
+        if attended.token_maps is None:
+            raise ValueError("this pass recorded no cross-attention: it must be made with classes")
+        dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
+        columns = cross.class_maps(
+            attended.token_maps, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
+        )
+        return refine.refine(attended.reduced(recipe), columns, recipe.iterations, trajectory=True)
+
+    @torch.inference_mode()
+    def refine_seeds(
+        self, attended: Attended, columns: Tensor, recipe: Recipe, negative: Tensor | None = None
+    ) -> Tensor:
+        """The merged map (N + 1, HW, 1) of one object's seed columns (HW, K) after 0..N iterations.
+
+        The refined and merged `negative` columns (HW, K'), if any, are subtracted, clamped at 0.
+        """
         matrix = attended.reduced(recipe)
         steps = seeds.merge(refine.refine(matrix, columns.to(matrix), recipe.iterations, trajectory=True))
-        if negative is not None:
-            against = seeds.merge(refine.refine(matrix, negative.to(matrix), recipe.iterations, trajectory=True))
-            steps = (steps - against).clamp_min(0)
-        return self._finish(attended, steps, recipe, [name], trajectory)
+        if negative is None:
+            return steps
+        against = seeds.merge(refine.refine(matrix, negative.to(matrix), recipe.iterations, trajectory=True))
+        return (steps - against).clamp_min(0)
 
     def _finish(
         self, attended: Attended, steps: Tensor, recipe: Recipe, names: list[str], trajectory: bool

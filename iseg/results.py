@@ -55,6 +55,12 @@ class Attended:
     def grid_size(self) -> int:
         return round(self.attention.shape[0] ** 0.5)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that this pass keeps in memory, the entropy-reduced matrices made so far included."""
+        kept = [self.attention, *self._reduced.values(), *([] if self.token_maps is None else [self.token_maps])]
+        return sum(tensor.numel() * tensor.element_size() for tensor in kept)
+
     def reduced(self, recipe: Recipe) -> Tensor:
         """The entropy-reduced matrix (HW, HW) of a recipe; the last few are kept."""
         key = (recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows)
