@@ -1,0 +1,48 @@
+"""Shared fixtures: where the goldens lie, the small SD-2.1-shaped model, the embedded model."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # several tests run small models: more threads than cores only slow each other down
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def goldens() -> Path:
+    """Folder with goldens f and g and their models: ISEG_GOLDENS, else ../shared/goldens; skips where neither is."""
+    folder = Path(os.environ.get("ISEG_GOLDENS", ROOT.parent / "shared" / "goldens"))
+    if not (folder / "tiny_sd21_shape").is_dir():
+        pytest.skip(f"no goldens at {folder}: set ISEG_GOLDENS to the folder that holds tiny_sd21_shape/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """`tests/data/`: goldens a-e."""
+    return Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The embedded model with its own recipe, loaded once. Tests must not change it."""
+    from iseg import ISeg
+
+    return ISeg.from_pretrained("tiny", device="cpu")
+
+
+@pytest.fixture
+def scene() -> np.ndarray:
+    """A non-square image (90, 140, 3) uint8: a red disc on green."""
+    rows, columns = np.mgrid[:90, :140]
+    image = np.zeros((90, 140, 3), np.uint8)
+    image[..., 1] = 120 + (rows // 2)
+    image[(rows - 40) ** 2 + (columns - 60) ** 2 < 25**2] = (200, 30, 40)
+    return image

@@ -1,0 +1,102 @@
+"""Entropy reduction and refinement: direct formulas, invariants, the cases that would give NaN."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iseg.refine import normalize_columns, normalize_rows_, reduce_entropy, refine
+
+
+def attention(size: int, seed: int, sharp: float = 3.0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal((size, size))).mul(sharp).softmax(1)
+
+
+def slow_reduce(matrix: np.ndarray, weight: float, clamp_max: float | None) -> np.ndarray:
+    out = matrix / matrix.max(0)
+    for (row, column), value in np.ndenumerate(out):
+        if value != 0:
+            out[row, column] = max(0.0, value + weight * np.log10(np.e * value))
+            if clamp_max is not None:
+                out[row, column] = min(clamp_max, out[row, column])
+    return out / out.sum(1, keepdims=True)
+
+
+@given(st.integers(2, 12), st.floats(0, 0.3), st.sampled_from([None, 1.0]), st.integers(0, 2**16))
+@settings(max_examples=40, deadline=None)
+def test_reduction_is_the_direct_formula(size, weight, clamp_max, seed):
+    matrix = attention(size, seed, 1.0)
+    np.testing.assert_allclose(reduce_entropy(matrix, weight, clamp_max), slow_reduce(matrix.numpy(), weight, clamp_max))
+
+
+@given(st.integers(2, 20), st.floats(0, 5), st.floats(0.1, 20), st.integers(0, 2**16))
+@settings(max_examples=40, deadline=None)
+def test_rows_are_distributions_whatever_the_weight(size, weight, sharp, seed):
+    matrix = attention(size, seed, sharp)
+    before = matrix.clone()
+    reduced = reduce_entropy(matrix, weight)
+    assert torch.equal(matrix, before)
+    assert reduced.min() >= 0
+    assert torch.allclose(reduced.sum(1), torch.ones(size).double())
+
+
+def test_reduction_lowers_the_entropy():
+    matrix = attention(50, 0, 1.0)
+    entropies = []
+    for weight in (0.0, 0.1, 0.3):
+        p = reduce_entropy(matrix, weight)
+        entropies.append(-(p * p.clamp_min(1e-30).log()).sum(1).mean().item())
+    assert entropies[0] > entropies[1] > entropies[2]
+
+
+def test_a_row_that_the_clamp_empties_keeps_its_own_score():
+    matrix = torch.tensor([[1.0, 1.0, 1.0], [1e-6, 1e-6, 1e-6], [0.5, 0.9, 0.1]])
+    reduced = reduce_entropy(matrix, 1.0)
+    assert reduced[1].tolist() == [0, 1, 0]
+    assert torch.isfinite(reduced).all()
+
+
+def test_a_key_that_nobody_attends_to_is_not_nan():
+    matrix = torch.tensor([[0.0, 0.4, 0.6], [0.0, 1.0, 0.0], [0.0, 0.2, 0.8]])
+    for weight in (0.0, 0.5):
+        reduced = reduce_entropy(matrix, weight)
+        assert torch.isfinite(reduced).all()
+        assert reduced[:, 0].abs().max() == 0
+
+
+def test_normalize_rows_gives_the_identity_for_empty_rows():
+    assert normalize_rows_(torch.zeros(3, 3)).tolist() == torch.eye(3).tolist()
+
+
+@given(st.integers(2, 15), st.integers(1, 4), st.integers(0, 6), st.integers(0, 2**16))
+@settings(max_examples=30, deadline=None)
+def test_refinement_is_the_plain_loop(size, classes, iterations, seed):
+    matrix = attention(size, seed)
+    maps = torch.from_numpy(np.random.default_rng(seed).random((size, classes)))
+    column = maps.numpy()
+    expected = []
+    for step in range(iterations + 1):
+        column = matrix.numpy() @ column if step else column
+        column = column - column.min(0)
+        column = column / column.sum(0)
+        expected.append(column)
+    steps = refine(matrix, maps, iterations, trajectory=True)
+    np.testing.assert_allclose(steps, np.stack(expected), rtol=1e-6, atol=1e-12)
+    assert torch.equal(refine(matrix, maps, iterations), steps[-1])
+    assert torch.allclose(steps.sum(1), torch.ones(iterations + 1, classes).double())
+    assert steps.amin(1).abs().max() == 0
+
+
+def test_columns_do_not_mix():
+    matrix, maps = attention(30, 1), torch.rand(30, 3).double()
+    together = refine(matrix, maps, 4)
+    for k in range(3):
+        assert torch.allclose(together[:, k : k + 1], refine(matrix, maps[:, k : k + 1], 4))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_constant_columns_become_empty(value):
+    maps = torch.full((16, 2), value)
+    assert torch.equal(normalize_columns(maps), torch.zeros(16, 2))
+    assert torch.equal(refine(attention(16, 2).float(), maps, 3), torch.zeros(16, 2))
