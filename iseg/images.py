@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from iseg.errors import InputError
 
-MAX_PIXELS = 100_000_000  # more than any camera; a decompression bomb is refused before it is decoded
+MAX_PIXELS = 89_478_485  # Pillow's own limit: a larger image is refused before it is decoded
 
 ImageLike = str | Path | Image.Image | NDArray
 
@@ -40,15 +40,10 @@ def _read_file(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path}: no such image file")
     try:
         with Image.open(path) as opened:
-            width, height = opened.size
-            if width * height > MAX_PIXELS:
-                raise InputError(
-                    f"{path}: {width}x{height} pixels is too large: expected at most {MAX_PIXELS:,} pixels"
-                )
+            if opened.width * opened.height > MAX_PIXELS:  # for callers who silence Pillow's warning
+                raise Image.DecompressionBombError
             return _to_rgb(opened)
-    except InputError:
-        raise
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path}: too large: expected at most {MAX_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
         raise InputError(f"{path}: not an image that can be read: expected PNG, JPEG, WebP, TIFF, BMP, ...") from None
