@@ -60,10 +60,13 @@ def voc_palette() -> NDArray[np.uint8]:
     return colours
 
 
-def write_mask(path: str | Path, mask: NDArray) -> None:
-    """Write labels (H, W), integers 0..255, as an indexed PNG whose pixel values are the labels (VOC palette)."""
+def write_mask(path: str | Path, mask: NDArray, palette: NDArray[np.uint8] | None = None) -> None:
+    """Write labels (H, W), integers 0..255, as an indexed PNG whose pixel values are the labels.
+
+    palette: (256, 3) RGB colours of the labels; VOC's by default.
+    """
     image = Image.fromarray(_labels(mask))
-    image.putpalette(voc_palette().tobytes())
+    image.putpalette((voc_palette() if palette is None else palette).tobytes())
     _save(path, image, format="PNG", optimize=True)
 
 
