@@ -1,0 +1,220 @@
+"""The model behind the page: loaded in the background, one request at a time, what it computed kept within bounds."""
+
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from memory import ByteCache, ImageGone
+from numpy.typing import NDArray
+from objects import Marks, PageObject, Words
+from settings import MEGA, UiSettings
+from torch import Tensor
+from uploads import image_id
+
+from iseg import ISeg, masks
+from iseg.config import Recipe, load_backbone
+from iseg.errors import InputError
+from iseg.results import Attended
+from iseg.weights import locate
+
+Check = Callable[[], None]
+Loader = Callable[[UiSettings], tuple[ISeg, str]]
+
+
+class NotReady(InputError):
+    """The model is still being loaded."""
+
+
+def load_model(settings: UiSettings) -> tuple[ISeg, str]:
+    """The model that the settings ask for, else the fallback; with a notice for people ("" if there is none)."""
+    name, notice = settings.model, ""
+    if name == "auto":
+        name = "sd21-base"
+        try:
+            locate(load_backbone(name), download=False)
+        except InputError:
+            notice = (
+                f"The weights of {name} are not on this machine, so the embedded model “{settings.fallback}” is used: "
+                f"it knows pictograms, not photographs. Start with --model {name} to download them, or --model FOLDER."
+            )
+            name = settings.fallback
+    try:
+        return ISeg.from_pretrained(name, device=settings.device, dtype=settings.dtype), notice
+    except InputError as error:
+        if name == settings.fallback:
+            raise
+        loaded = ISeg.from_pretrained(settings.fallback, device=settings.device, dtype=settings.dtype)
+        return loaded, f"{error} — the embedded model “{settings.fallback}” is used instead."
+
+
+class Engine:
+    """Images and objects in, refined maps out. Every use of the model goes through one lock."""
+
+    def __init__(self, settings: UiSettings, load: Loader = load_model) -> None:
+        self.settings = settings
+        self.notice = ""
+        self.error = ""
+        self._load = load
+        self._seg: ISeg | None = None
+        self._lock = threading.Lock()
+        self._cache = ByteCache(settings.cache_mb * MEGA)
+        self._stages: dict[int, str] = {}
+
+    def start(self) -> threading.Thread:
+        """Load the model in the background."""
+        thread = threading.Thread(target=self.load, daemon=True, name="load-model")
+        thread.start()
+        return thread
+
+    def load(self) -> None:
+        """Load the model; a failure is kept as `error` for the page."""
+        try:
+            self._seg, self.notice = self._load(self.settings)
+        except InputError as error:
+            self.error = str(error)
+        except Exception:
+            traceback.print_exc()
+            self.error = "the model could not be loaded: see the server's messages"
+
+    @property
+    def seg(self) -> ISeg:
+        """The model. Raises NotReady while it is loading, InputError if it cannot be had."""
+        if self._seg is not None:
+            return self._seg
+        if self.error:
+            raise InputError(self.error)
+        raise NotReady("the model is still being loaded")
+
+    def describe(self) -> dict[str, Any]:
+        """State of the model for the page: state, name, notice, words it knows, its settings."""
+        state = "ready" if self._seg else "failed" if self.error else "loading"
+        described: dict[str, Any] = {"state": state, "notice": self.notice, "error": self.error}
+        if self._seg is not None:
+            backbone, recipe = self._seg.components.backbone, self._seg.recipe
+            threshold = 0.5 if recipe.background == "power" else float(recipe.background)
+            described |= {
+                "name": backbone.name,
+                "note": backbone.note,
+                "device": str(self._seg.components.device),
+                "words": list(backbone.words or []),
+                "defaults": {
+                    "iterations": min(recipe.iterations, self.settings.max_iterations),
+                    "threshold": threshold,
+                    "entropy": min(recipe.entropy, 1.0),
+                    "enhancement": recipe.enhancement,
+                },
+            }
+        return described
+
+    @property
+    def stage(self) -> str:
+        """What the model is doing now, for people; "" when it is idle."""
+        return next(iter(self._stages.values()), "")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held for images and recorded attention."""
+        return self._cache.nbytes
+
+    def add_image(self, image: NDArray[np.uint8]) -> str:
+        """Keep an image (H, W, 3) uint8; returns its id."""
+        name = image_id(image)
+        self._cache.put((name, "pixels"), image, lambda array: array.nbytes)
+        return name
+
+    def image(self, name: str) -> NDArray[np.uint8]:
+        """A kept image (H, W, 3). Raises ImageGone if it had to make room."""
+        image = self._cache.get((name, "pixels"))
+        if image is None:
+            raise ImageGone("the server no longer has this image: load it again")
+        return image
+
+    def prepare(self, name: str, check: Check) -> int:
+        """Run the empty prompt's pass of an image, which all marks share; returns the grid's side."""
+        with self._turn(check):
+            return self._attend(name, (), self.seg.recipe).grid_size
+
+    def trajectory(self, name: str, wanted: PageObject, check: Check) -> NDArray[np.float32]:
+        """Maps (N + 1, K, g, g) after 0..max_iterations: K = 1 for marks, one per phrase for words."""
+        with self._turn(check):
+            steps = self._steps(name, wanted, self.settings.max_iterations)
+            side = round(steps.shape[1] ** 0.5)
+            return steps.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
+
+    def segment(
+        self, name: str, objects: Sequence[PageObject], check: Check
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Labels (H, W), k + 1 = k-th object, and scores (K, H, W) in [0, 1], at the image's own size.
+
+        Each object's scores under its own threshold count as 0; the highest score wins, the first of equals.
+        """
+        size = self.image(name).shape[:2]
+        with self._turn(check):
+            last = [self._steps(name, each, each.iterations)[-1] for each in objects]
+        columns = [
+            steps[:, each.source.index] if isinstance(each.source, Words) else steps[:, 0]
+            for steps, each in zip(last, objects, strict=True)
+        ]
+        scores = masks.score_maps(torch.stack(columns, 1), (size[0], size[1]), working_size=None).cpu()
+        thresholds = torch.tensor([each.threshold for each in objects])[:, None, None]
+        above = torch.where(scores < thresholds, torch.zeros_like(scores), scores)
+        labels = masks.label_map(above, range(1, len(objects) + 1), background=0.0, rescale=False)
+        return labels.to(torch.uint8).numpy(), scores.numpy()
+
+    @contextmanager
+    def _turn(self, check: Check) -> Iterator[None]:
+        """Wait for the model; leave at once if a later request came meanwhile."""
+        _ = self.seg
+        with self._lock:
+            check()
+            try:
+                yield
+            finally:
+                self._stages.clear()
+        self._cache.trim()
+
+    def _steps(self, name: str, wanted: PageObject, iterations: int) -> Tensor:
+        """Maps (N + 1, HW, K) of an object after 0..iterations."""
+        seg = self.seg
+        recipe = seg.recipe.changed(
+            entropy=wanted.entropy, enhancement=wanted.enhancement, iterations=iterations, working_size=None
+        )
+        if isinstance(wanted.source, Words):
+            check_words(wanted.source.phrases, seg.components.backbone.words)
+            return seg.refine_classes(self._attend(name, wanted.source.phrases, recipe), recipe)
+        attended = self._attend(name, (), recipe)
+        columns, negative = marks_columns(wanted.source, attended, self.settings.max_cells)
+        self._stages[0] = "Refining"
+        return seg.refine_seeds(attended, columns, recipe, negative)
+
+    def _attend(self, name: str, phrases: tuple[str, ...], recipe: Recipe) -> Attended:
+        seg, image = self.seg, self.image(name)
+        model = seg.components.source
+        key = (name, model, phrases, recipe.enhancement if phrases else None)
+        attended = self._cache.get(key)
+        if attended is None:
+            latents = self._cache.get((name, model, "latents"))
+            if latents is None:
+                self._stages[0] = "Encoding the image"
+                latents = seg.encode([image], recipe)
+                self._cache.put((name, model, "latents"), latents, lambda tensor: tensor.nbytes)
+            self._stages[0] = f"Reading “{'; '.join(phrases)}” in the image" if phrases else "Reading the image"
+            attended = seg.attend_encoded(latents, (image.shape[0], image.shape[1]), phrases, **vars(recipe))
+            self._cache.put(key, attended, lambda record: record.nbytes)
+        return attended
+
+
+def marks_columns(marks: Marks, attended: Attended, max_cells: int) -> tuple[Tensor, Tensor | None]:
+    """Seed columns of an object's marks on the grid of a recorded pass."""
+    return marks.columns(attended.size, attended.grid_size, max_cells)
+
+
+def check_words(phrases: Sequence[str], known: Sequence[str] | None) -> None:
+    """Raises InputError for a phrase that a model with a closed vocabulary does not know."""
+    unknown = [phrase for phrase in phrases if known and phrase not in known]
+    if unknown:
+        raise InputError(f"the model does not know “{unknown[0]}”: expected some of {', '.join(known or ())}")
