@@ -1,0 +1,102 @@
+"""The part of the UNet that segmentation uses, as one differentiable function."""
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from scripts.train_tiny.model import CROSS_LAYERS
+
+
+class RecordingProcessor:
+    """Attention that also stores the mean of its heads' probabilities, (B, positions, tokens), while `active`."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.probabilities: Tensor | None = None
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query, key, value = (
+            split_heads(layer(x), attn.heads)  # (B, heads, n, d)
+            for layer, x in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
+        )
+        if self.active:
+            probabilities = (query @ key.transpose(-1, -2) * attn.scale).softmax(-1)
+            self.probabilities = probabilities.mean(1)
+            mixed = probabilities @ value
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value)
+        return attn.to_out[0](mixed.transpose(1, 2).flatten(2))
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, n, heads * d) -> (B, heads, n, d)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+class MapNetwork(nn.Module):
+    """UNet -> attention maps, stopping at the self-attention that refinement uses.
+
+    Only the asked rows of that attention are computed: the whole matrix would cost more than all the rest.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+        self.recorders = {
+            resolution: [RecordingProcessor() for _ in layers] for resolution, layers in CROSS_LAYERS.items()
+        }
+        for resolution, layers in CROSS_LAYERS.items():
+            for name, recorder in zip(layers, self.recorders[resolution], strict=True):
+                unet.get_submodule(name).set_processor(recorder)
+
+    def forward(
+        self, latents: Tensor, timesteps: Tensor, text: Tensor, queries: Tensor
+    ) -> tuple[dict[int, Tensor], Tensor]:
+        """Noisy latents (B, C, g, g), timesteps (B,), text (B, L, E), query positions (B, Q) of the g x g grid.
+
+        Returns the cross maps {resolution r: (B, r r, L)}, means over layers and heads, and self-attention rows
+        (B, Q, g g), means over heads.
+        """
+        everything = [recorder for recorders in self.recorders.values() for recorder in recorders]
+        for recorder in everything:
+            recorder.active = True
+        unet = self.unet
+        x = unet.conv_in(latents)
+        time = unet.time_embedding(unet.time_proj(timesteps))
+        skips = [x]
+        for block in unet.down_blocks:
+            extra = {"encoder_hidden_states": text} if getattr(block, "has_cross_attention", False) else {}
+            x, states = block(hidden_states=x, temb=time, **extra)
+            skips += states
+        for block in unet.up_blocks[:-1]:
+            count = len(block.resnets)
+            states, skips = tuple(skips[-count:]), skips[:-count]
+            x = block(hidden_states=x, temb=time, res_hidden_states_tuple=states, encoder_hidden_states=text)
+        last = unet.up_blocks[-1]
+        rows = self.rows(last.attentions[0], last.resnets[0](torch.cat([x, skips.pop()], dim=1), time), queries)
+        maps = {
+            resolution: torch.stack([recorder.probabilities for recorder in recorders]).mean(0)
+            for resolution, recorders in self.recorders.items()
+        }
+        for recorder in everything:
+            recorder.active, recorder.probabilities = False, None
+        return maps, rows
+
+    @staticmethod
+    def rows(transformer: nn.Module, x: Tensor, queries: Tensor) -> Tensor:
+        """Rows `queries` (B, Q) of the first self-attention of a spatial transformer on x (B, C, g, g): (B, Q, g g)."""
+        states = transformer.proj_in(transformer.norm(x).permute(0, 2, 3, 1).flatten(1, 2))  # linear projection
+        block = transformer.transformer_blocks[0]
+        states, attn = block.norm1(states), block.attn1
+        asked = states.gather(1, queries[..., None].expand(-1, -1, states.shape[-1]))
+        query, key = split_heads(attn.to_q(asked), attn.heads), split_heads(attn.to_k(states), attn.heads)
+        return (query @ key.transpose(-1, -2) * attn.scale).softmax(-1).mean(1)

@@ -1,0 +1,198 @@
+"""One training step of the tiny model: losses on attention maps, and now and then on denoising."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from diffusers import DDIMScheduler
+from torch import Tensor, nn
+
+from scripts.train_tiny import losses
+from scripts.train_tiny.batches import Batch, BatchPlan
+from scripts.train_tiny.model import (
+    GRID,
+    LATENT_CHANNELS,
+    build_scheduler,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    patch_basis,
+)
+from scripts.train_tiny.network import MapNetwork
+
+TIMESTEP, NOISE_SEED = 100, 1101  # what inference uses
+ENHANCEMENT = 1.6
+LATEST_SUPERVISED = 400  # noisier latents than this are trained on for denoising only
+CROSS_WEIGHTS = {16: 0.5, 8: 0.5}
+
+
+@dataclass
+class Settings:
+    """Everything that decides a run; losses are weighted as named."""
+
+    steps: int = 6000
+    decay_steps: int = 1000
+    warmup_steps: int = 150
+    batch_size: int = 16
+    bank_size: int = 24576
+    learning_rate: float = 1.2e-3
+    queries: int = 96
+    token: float = 1.0
+    region: float = 0.5
+    raw: float = 1.0
+    refined: float = 1.0
+    denoise: float = 0.5
+    denoise_every: int = 8
+    ema: float = 0.998
+    checkpoint_every: int = 250
+    processes: int = 2
+    seed: int = 0
+
+
+class Trainer:
+    """Model, optimiser, moving average and the step; process `rank` of `world` works on its share of every batch."""
+
+    def __init__(self, settings: Settings, out: Path, rank: int = 0, world: int = 1) -> None:
+        self.settings, self.out, self.rank, self.world = settings, out, rank, world
+        torch.manual_seed(settings.seed)
+        self.tokenizer = build_tokenizer()
+        self.text_encoder, unet = build_text_encoder(self.tokenizer), build_unet()
+        self.network = MapNetwork(unet.to(memory_format=torch.channels_last))
+        self.weights = [*unet.parameters(), *self.text_encoder.parameters()]
+        self.average = [weight.detach().clone() for weight in self.weights]
+        self.optimizer = torch.optim.AdamW(
+            self.weights, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        basis, bias = patch_basis()
+        self.basis, self.bias = basis.to(memory_format=torch.channels_last), bias
+        self.scheduler: DDIMScheduler = build_scheduler()
+        fixed = torch.Generator().manual_seed(NOISE_SEED)
+        self.fixed_noise = torch.randn((1, LATENT_CHANNELS, GRID, GRID), generator=fixed)
+        share = settings.batch_size // world
+        self.plan = BatchPlan(out / f"bank{rank}", settings.bank_size // world, share, self.tokenizer)
+        self.step = 0
+
+    def rate(self, step: int) -> float:
+        """Share of the learning rate at `step`."""
+        left = (self.settings.steps - step) / max(1, self.settings.decay_steps)
+        return min(1.0, (step + 1) / self.settings.warmup_steps, left)
+
+    def advance(self) -> dict[str, float]:
+        """One step; returns this rank's losses."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * self.rate(self.step)
+        # Every rank of every step draws from a generator of its own, so that a resumed run repeats nothing.
+        number = self.step * self.world + self.rank
+        generator = torch.Generator().manual_seed(self.settings.seed * 10**9 + number)
+        batch = self.plan[number]
+        latents = F.conv2d(batch.images.float() / 127.5 - 1, self.basis, self.bias, stride=self.basis.shape[-1])
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = self.supervised(batch, latents, generator)
+        total = sum(getattr(self.settings, name) * value for name, value in parts.items())
+        total.backward()
+        if self.step % self.settings.denoise_every == 0:
+            parts["denoise"] = self.denoising(batch, latents, generator)
+            (self.settings.denoise * parts["denoise"]).backward()
+        self.average_gradients()
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        self.step += 1
+        with torch.no_grad():
+            decay = min(self.settings.ema, self.step / (self.step + 20))
+            torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
+        return {name: float(value.detach()) for name, value in parts.items()}
+
+    def average_gradients(self) -> None:
+        """Mean of the gradients over the ranks; parameters that no loss reached have none."""
+        for weight in self.weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        if self.world > 1:
+            flat = torch.cat([weight.grad.reshape(-1) for weight in self.weights])
+            dist.all_reduce(flat)
+            parts = flat.div_(self.world).split([weight.numel() for weight in self.weights])
+            for weight, part in zip(self.weights, parts, strict=True):
+                weight.grad.copy_(part.view_as(weight))
+
+    def supervised(self, batch: Batch, latents: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """The four losses on attention maps, at mostly the noise that inference adds."""
+        noise, timesteps = self.noise(latents, generator)
+        noisy = self.scheduler.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
+        text = self.text_encoder(batch.tokens).last_hidden_state
+        text = enhance(text, batch.spans, generator)
+        truth = F.adaptive_avg_pool2d(batch.truth.float(), GRID)
+        labels = losses.cell_labels(truth)
+        queries = losses.sample_queries(labels, self.settings.queries, generator)
+        maps, rows = self.network(noisy, timesteps, text, queries)
+        probabilities = {r: losses.class_probabilities(values, batch.spans) for r, values in maps.items()}
+        fused = losses.fuse(probabilities, CROSS_WEIGHTS, GRID)
+        asked = queries[:, None].expand(-1, truth.shape[1], -1)
+        flat = truth.flatten(2)
+        token = sum(losses.token_loss(values, truth, batch.present) for values in probabilities.values())
+        return {
+            "token": token,
+            "region": losses.region_loss(rows, queries, labels, truth),
+            "raw": losses.label_loss(fused, flat, batch.present),
+            "refined": losses.label_loss(losses.refined_scores(rows, fused), flat.gather(2, asked), batch.present),
+        }
+
+    def noise(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Half of the batch gets inference's own noise and timestep, a quarter steps near it, a quarter any other."""
+        count = len(latents)
+        noise = torch.randn(latents.shape, generator=generator)
+        noise[: count // 2] = self.fixed_noise
+        near = TIMESTEP + 50 * torch.randn(count, generator=generator)
+        uniform = torch.rand(count, generator=generator) * LATEST_SUPERVISED
+        timesteps = torch.where(torch.arange(count) < 3 * count // 4, near, uniform).clamp(0, LATEST_SUPERVISED).long()
+        timesteps[: count // 2] = TIMESTEP
+        return noise, timesteps
+
+    def denoising(self, batch: Batch, latents: Tensor, generator: torch.Generator) -> Tensor:
+        """Epsilon prediction at every noise level, on half of the batch."""
+        part = slice(0, max(1, len(latents) // 2))
+        clean = latents[part]
+        noise = torch.randn(clean.shape, generator=generator)
+        timesteps = torch.randint(0, self.scheduler.config["num_train_timesteps"], (len(clean),), generator=generator)
+        noisy = self.scheduler.add_noise(clean, noise, timesteps).contiguous(memory_format=torch.channels_last)
+        text = self.text_encoder(batch.tokens[part]).last_hidden_state
+        return F.mse_loss(self.network.unet(noisy, timesteps, text).sample, noise)
+
+    def save(self) -> None:
+        """Write everything that a resumed run needs, in one move."""
+        state = {
+            "step": self.step, "average": self.average, "optimizer": self.optimizer.state_dict(),
+            "unet": self.network.unet.state_dict(), "text_encoder": self.text_encoder.state_dict(),
+            "settings": asdict(self.settings),
+        }  # fmt: skip
+        temporary = self.out / "checkpoint.part"
+        torch.save(state, temporary)
+        os.replace(temporary, self.out / "checkpoint.pt")
+
+    def load(self) -> bool:
+        """Go on from the last checkpoint; False when there is none."""
+        path = self.out / "checkpoint.pt"
+        if not path.is_file():
+            return False
+        state = torch.load(path, weights_only=True)
+        self.network.unet.load_state_dict(state["unet"])
+        self.text_encoder.load_state_dict(state["text_encoder"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average, self.step = state["average"], state["step"]
+        return True
+
+    def use_average(self) -> None:
+        """Put the moving average in place of the weights: for evaluation and export, not for going on."""
+        with torch.no_grad():
+            for weight, average in zip(self.weights, self.average, strict=True):
+                weight.copy_(average)
+
+
+def enhance(text: Tensor, spans: Tensor, generator: torch.Generator) -> Tensor:
+    """Category enhancement at a random strength, the usual one most often: text (B, L, E), spans (B, K, L)."""
+    usual = torch.rand(len(text), generator=generator) < 0.6
+    factor = torch.where(usual, torch.tensor(ENHANCEMENT), 1 + 0.8 * torch.rand(len(text), generator=generator))
+    focus = spans.amax(1)[..., None]  # (B, L, 1)
+    return text * (1 + focus * (factor[:, None, None] - 1))
