@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +186,21 @@ class ISeg:
         recipe = self.recipe.changed(**settings)
         return [self.solve(attended, recipe) for attended in self.attend(images, classes, **settings)]
 
-    @torch.inference_mode()
     def _attend(
+        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
+    ) -> list[Attended]:
+        """One pass per image, or several where its classes do not fit into one prompt."""
+        tokenizer = self.components.tokenizer
+        groups = [prompt.split(tokenizer, recipe.prompt, each, recipe.context) or [[]] for each in words]
+        owners = [b for b, parts in enumerate(groups) for _ in parts]
+        passes = self._pass(latents[owners], list(chain(*groups)), [sizes[b] for b in owners], recipe)
+        firsts = [owners.index(b) for b in range(len(words))]
+        for first, parts in zip(firsts, groups, strict=True):
+            passes[first].further = passes[first + 1 : first + len(parts)]
+        return [passes[first] for first in firsts]
+
+    @torch.inference_mode()
+    def _pass(
         self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
     ) -> list[Attended]:
         parts = self.components
@@ -217,7 +231,11 @@ class ISeg:
 
     def solve(self, attended: Attended, recipe: Recipe, trajectory: bool = False) -> Segmentation:
         """Cluster, refine and decide: class maps of a recorded pass -> masks, without another UNet pass."""
-        return self._finish(attended, self.refine_classes(attended, recipe), recipe, attended.names, trajectory)
+        groups = [part.names for part in (attended, *attended.further)]
+        steps = self.refine_classes(attended, recipe)
+        result = self._finish(attended, steps, recipe, list(chain(*groups)), trajectory)
+        result.groups = groups
+        return result
 
     def solve_seeds(
         self,
@@ -234,14 +252,15 @@ class ISeg:
 
     @torch.inference_mode()
     def refine_classes(self, attended: Attended, recipe: Recipe) -> Tensor:
-        """The maps (N + 1, HW, K) of a pass's K classes after 0..N iterations, without a decision on masks."""
+        """The maps (N + 1, HW, K) of all classes after 0..N iterations, refined by their own pass's attention."""
         if attended.token_maps is None:
             raise ValueError("this pass recorded no cross-attention: it must be made with classes")
         dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
         columns = cross.class_maps(
             attended.token_maps, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
         )
-        return refine.refine(attended.reduced(recipe), columns, recipe.iterations, trajectory=True)
+        steps = refine.refine(attended.reduced(recipe), columns, recipe.iterations, trajectory=True)
+        return torch.cat([steps, *(self.refine_classes(part, recipe) for part in attended.further)], 2)
 
     @torch.inference_mode()
     def refine_seeds(

@@ -94,6 +94,27 @@ def tokenize(tokenizer, prompt: Prompt, words: Sequence[ClassWord]) -> tuple[lis
     return ids, spans
 
 
+def split(tokenizer, template: str, words: Sequence[ClassWord], context: str = "") -> list[list[ClassWord]]:
+    """Classes in their order, cut into as few groups as have all their focus words within the model's length.
+
+    One group where all fit; what follows the classes in the prompt may be cut off, as in the published runs. A class
+    that does not fit even alone has a group of its own (`tokenize` names it).
+    """
+    groups: list[list[ClassWord]] = []
+    for word in words:
+        if groups and _fits(tokenizer, build(template, [*groups[-1], word], context)):
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    return groups
+
+
+def _fits(tokenizer, prompt: Prompt) -> bool:
+    offsets = tokenizer(prompt.text, return_offsets_mapping=True, truncation=False)["offset_mapping"]
+    ends = [end for _, end in offsets[: tokenizer.model_max_length - 1]]
+    return max(ends) >= prompt.spans[-1][1]
+
+
 def enhance(embeddings: Tensor, spans: Sequence[Sequence[int]], factor: float) -> Tensor:
     """Category enhancement: the embeddings at the focus tokens times `factor`, nothing else scaled.
 

@@ -24,6 +24,7 @@ class Segmentation:
         seeds: (K, h, w) float32, the maps before refinement at grid size.
         maps: (K, h, w) float32, the refined maps at grid size; each sums to 1.
         trajectory: (N + 1, K, h, w) float32, the maps after 0..N iterations; None unless asked for.
+        groups: the class words of each pass, in the order of `names`; one pass where they fit into one prompt.
     """
 
     mask: NDArray[np.uint8]
@@ -32,6 +33,7 @@ class Segmentation:
     seeds: NDArray[np.float32]
     maps: NDArray[np.float32]
     trajectory: NDArray[np.float32] | None = None
+    groups: list[list[str]] = field(default_factory=list)
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Attended:
         token_maps: (L, S, S) fused cross-attention; None for a pass that recorded self-attention only.
         attention: (HW, HW) self-attention, rows = queries.
         spans: token indices of each class; names: the classes; size: (H, W) of the image in pixels.
+        further: passes of the classes that did not fit into this one's prompt.
     """
 
     token_maps: Tensor | None
@@ -49,6 +52,7 @@ class Attended:
     spans: list[list[int]]
     names: list[str]
     size: tuple[int, int]
+    further: list["Attended"] = field(default_factory=list)
     _reduced: OrderedDict[tuple, Tensor] = field(default_factory=OrderedDict, repr=False)
 
     @property
@@ -59,7 +63,8 @@ class Attended:
     def nbytes(self) -> int:
         """Bytes that this pass keeps in memory, the entropy-reduced matrices made so far included."""
         kept = [self.attention, *self._reduced.values(), *([] if self.token_maps is None else [self.token_maps])]
-        return sum(tensor.numel() * tensor.element_size() for tensor in kept)
+        own = sum(tensor.numel() * tensor.element_size() for tensor in kept)
+        return own + sum(part.nbytes for part in self.further)
 
     def reduced(self, recipe: Recipe) -> Tensor:
         """The entropy-reduced matrix (HW, HW) of a recipe; the last few are kept."""
