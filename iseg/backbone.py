@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from iseg.attention import attention_module
-from iseg.config import Backbone
+from iseg.config import Backbone, configs_folder
 from iseg.errors import InputError
+from iseg.single_file import load_file
 from iseg.vae import load_vae
-from iseg.weights import check_folder, locate
+from iseg.weights import check_folder, locate, locate_tokenizer
 
 
 @dataclass
@@ -81,7 +82,7 @@ def load(backbone: Backbone, device: str | torch.device = "auto", dtype: str | t
     chosen_device = pick_device(device)
     chosen_dtype = pick_dtype(dtype, chosen_device)
     place = locate(backbone)
-    parts = _from_file(place, chosen_dtype) if place.is_file() else _from_folder(place, chosen_dtype)
+    parts = _from_file(place, backbone, chosen_dtype) if place.is_file() else _from_folder(place, chosen_dtype)
     for name in ("text_encoder", "vae", "unet"):
         parts[name].to(chosen_device).eval().requires_grad_(False)
     check_layers(parts["unet"], backbone)
@@ -107,8 +108,14 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
 
 
-def _from_file(path: Path, dtype: torch.dtype) -> dict[str, Any]:
-    raise InputError(f"{path}: expected a diffusers folder")
+def _from_file(path: Path, backbone: Backbone, dtype: torch.dtype) -> dict[str, Any]:
+    from transformers import CLIPTokenizer
+
+    architecture = configs_folder() / "backbones" / backbone.name
+    if not architecture.is_dir():
+        raise InputError(f"{path}: a single file can be read for sd21-base only, {backbone.name} needs a folder")
+    parts = load_file(path, architecture, dtype)
+    return {**parts, "tokenizer": CLIPTokenizer.from_pretrained(locate_tokenizer(path, backbone))}
 
 
 def check_layers(unet: nn.Module, backbone: Backbone) -> None:

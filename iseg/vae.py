@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from iseg.errors import InputError
 
@@ -24,18 +24,20 @@ def load_vae(folder: Path, dtype: torch.dtype) -> nn.Module:
         return PatchAutoencoder.from_pretrained(folder, torch_dtype=dtype, use_safetensors=True)
     if name != "AutoencoderKL":
         raise InputError(f"{folder}: VAE class {name!r} is not known: expected AutoencoderKL")
-    return _encoder_of_kl(config, next(iter(sorted(folder.glob("*.safetensors")))), dtype)
+    weights = min(folder.glob("*.safetensors"))
+    with safe_open(weights, "pt") as file:
+        used = [key for key in file.keys() if key.startswith(("encoder.", "quant_conv."))]
+        state = {_new_name(key): file.get_tensor(key).to(dtype) for key in used}
+    return kl_encoder(config, state)
 
 
-def _encoder_of_kl(config: dict[str, Any], weights: Path, dtype: torch.dtype) -> nn.Module:
+def kl_encoder(config: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+    """AutoencoderKL without its decoder, from a configuration and the weights of its encoder."""
     from diffusers import AutoencoderKL
 
     with torch.device("meta"):
         vae = AutoencoderKL.from_config(config)
     del vae.decoder, vae.post_quant_conv
-    with safe_open(weights, "pt") as file:
-        used = [key for key in file.keys() if key.startswith(("encoder.", "quant_conv."))]
-        state = {_new_name(key): file.get_tensor(key).to(dtype) for key in used}
     wanted = vae.state_dict()
     for key, tensor in state.items():
         # old folders hold the projections of the attention as 1x1 convolutions

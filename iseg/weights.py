@@ -1,6 +1,7 @@
 """Where weights come from: the embedded model, a local folder or file, a hub or its mirrors."""
 
 from pathlib import Path
+from typing import Any
 
 from iseg.config import Backbone, backbone_names, load_backbone, with_sources
 from iseg.errors import InputError
@@ -50,7 +51,23 @@ def locate(backbone: Backbone, download: bool = True) -> Path:
     )
 
 
-def _fetch(source: str, download: bool) -> Path:
+def locate_tokenizer(file: Path, backbone: Backbone) -> Path:
+    """The tokenizer folder for a single-file model, which has none: beside the file, else from the table's sources.
+
+    Raises InputError that says how to provide one.
+    """
+    beside = file.parent / "tokenizer"
+    if beside.is_dir():
+        return beside
+    for source in load_backbone(backbone.name).sources:
+        try:
+            return _fetch(source, download=True, patterns=["tokenizer/*"]) / "tokenizer"
+        except (OSError, ValueError, ImportError):
+            continue
+    raise InputError(f"{file} holds no tokenizer: put the model's tokenizer folder beside it, as {beside}")
+
+
+def _fetch(source: str, download: bool, patterns: list[str] = DOWNLOADED) -> Path:
     if source.startswith("package:"):
         path = Path(__file__).parent / source.removeprefix("package:")
         if not path.is_dir():
@@ -58,21 +75,14 @@ def _fetch(source: str, download: bool) -> Path:
         return path
     if Path(source).exists():
         return Path(source)
+    options: dict[str, Any] = {"allow_patterns": patterns, "ignore_patterns": UNUSED, "local_files_only": not download}
     if source.startswith("modelscope:"):
-        return _from_modelscope(source.removeprefix("modelscope:"), download)
+        from modelscope import snapshot_download as from_modelscope  # an optional package
+
+        return Path(from_modelscope(source.removeprefix("modelscope:"), **options))
     from huggingface_hub import snapshot_download
 
-    return Path(
-        snapshot_download(source, allow_patterns=DOWNLOADED, ignore_patterns=UNUSED, local_files_only=not download)
-    )
-
-
-def _from_modelscope(identifier: str, download: bool) -> Path:
-    from modelscope import snapshot_download  # an optional package
-
-    return Path(
-        snapshot_download(identifier, allow_patterns=DOWNLOADED, ignore_patterns=UNUSED, local_files_only=not download)
-    )
+    return Path(snapshot_download(source, **options))
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Sets up all that the tests need, then runs lint, types and the whole suite: sh scripts/test.sh [pytest arguments]
+set -eu
+cd "$(dirname "$0")/.."
+sh scripts/setup.sh dev,ui
+
+# The page's tests drive Chromium; where it cannot be had they are skipped and say so.
+if ! command -v chromium >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
+    echo "Installing Chromium for the page's tests"
+    root=""
+    [ "$(id -u)" = 0 ] || root="sudo -n"
+    { $root apt-get update -qq && $root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium; } \
+        >/dev/null 2>&1 || echo "Chromium could not be installed: the page's browser tests will be skipped"
+fi
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+exec .venv/bin/python -m pytest "$@"
