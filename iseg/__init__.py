@@ -1,9 +1,28 @@
 """Training-free segmentation from the attention maps of a text-to-image diffusion model (iSeg, arXiv 2409.03209)."""
 
-from iseg.errors import InputError
-from iseg.pipeline import ISeg
-from iseg.prompt import ClassWord
-from iseg.results import Attended, Segmentation
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iseg.errors import InputError
+    from iseg.pipeline import ISeg
+    from iseg.prompt import ClassWord
+    from iseg.results import Attended, Segmentation
 
 __version__ = "0.1.0"
 __all__ = ["Attended", "ClassWord", "ISeg", "InputError", "Segmentation", "__version__"]
+
+_HOMES = {
+    "Attended": "iseg.results",
+    "ClassWord": "iseg.prompt",
+    "ISeg": "iseg.pipeline",
+    "InputError": "iseg.errors",
+    "Segmentation": "iseg.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that `iseg --help` need not wait for torch."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'iseg' has no attribute {name!r}")

@@ -1,15 +1,18 @@
 """Typed settings read from YAML: recipes (how a mask is made) and backbones (which UNet, which of its layers)."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from iseg.attention import Layers
 from iseg.errors import InputError
+
+if TYPE_CHECKING:
+    from iseg.attention import Layers
 
 Settings = TypeVar("Settings")
 
@@ -63,15 +66,22 @@ class Recipe:
             "iterations": (0, 1000),
             "cluster_rounds": (1, 1000),
             "cluster_stride": (1, 1000),
+            "entropy_clamp_max": (1e-6, 1e6),
+            "working_size": (1, 8192),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
+            if value is None and name in ("entropy_clamp_max", "working_size"):
+                continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
                 raise InputError(f"{name} is {value!r}: expected a number in {low}..{high}")
         if self.background != "power" and not 0 <= float(self.background) <= 1:
             raise InputError(f"background is {self.background!r}: expected power or a threshold in 0..1")
-        if not self.cross_weights:
-            raise InputError("cross_weights is empty: expected {resolution: weight}, e.g. {16: 0.7, 32: 0.3}")
+        weights = self.cross_weights.values()
+        if not all(0 <= weight < math.inf for weight in weights) or not sum(weights) > 0:
+            raise InputError(
+                f"cross_weights is {self.cross_weights or 'empty'}: expected {{resolution: weight}}, e.g. {{16: 0.7, 32: 0.3}}"
+            )
 
     def changed(self, **settings: Any) -> "Recipe":
         """A copy with some settings replaced; values are checked and converted like those of a YAML file."""
@@ -106,8 +116,17 @@ class Backbone:
     words: list[str] | None = None
     note: str = ""
 
-    def layers(self, recipe: Recipe) -> Layers:
+    def check_words(self, words: Iterable[str]) -> None:
+        """Raises InputError that lists the known words if the model does not know one of `words`."""
+        known = None if self.words is None else {word.casefold() for word in self.words}
+        for word in words:
+            if known is not None and word.strip().casefold() not in known:
+                raise InputError(f"{self.name} does not know {word.strip()!r}: it knows {', '.join(self.words or [])}")
+
+    def layers(self, recipe: Recipe) -> "Layers":
         """The layers and heads that a recipe records. Raises InputError for a resolution or head that is not there."""
+        from iseg.attention import Layers  # loads torch, which settings alone do not need
+
         cross = {}
         for resolution in recipe.cross_weights:
             if resolution not in self.cross_layers:
@@ -122,6 +141,8 @@ class Backbone:
 def _by_layer(counts: Mapping[str, int], flat: list[int] | None, what: str) -> dict[str, list[int]]:
     """Flat indices over concatenated heads -> {layer: heads of that layer}."""
     total = sum(counts.values())
+    if flat is not None and not flat:
+        raise InputError(f"{what} is empty: expected heads in 0..{total - 1}, or null for all")
     wrong = [head for head in flat or () if not 0 <= head < total]
     if wrong:
         raise InputError(f"{what} names head {wrong[0]}: the layers {', '.join(counts)} have {total} heads together")
