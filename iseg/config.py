@@ -79,9 +79,8 @@ class Recipe:
             raise InputError(f"background is {self.background!r}: expected power or a threshold in 0..1")
         weights = self.cross_weights.values()
         if not all(0 <= weight < math.inf for weight in weights) or not sum(weights) > 0:
-            raise InputError(
-                f"cross_weights is {self.cross_weights or 'empty'}: expected {{resolution: weight}}, e.g. {{16: 0.7, 32: 0.3}}"
-            )
+            given = self.cross_weights or "empty"
+            raise InputError(f"cross_weights is {given}: expected {{resolution: weight}}, e.g. {{16: 0.7, 32: 0.3}}")
 
     def changed(self, **settings: Any) -> "Recipe":
         """A copy with some settings replaced; values are checked and converted like those of a YAML file."""
