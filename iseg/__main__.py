@@ -1,0 +1,7 @@
+"""`python -m iseg` is the `iseg` command."""
+
+import sys
+
+from iseg.cli import main
+
+sys.exit(main())

@@ -1,0 +1,49 @@
+"""The `iseg` command. Exit codes: 0 all fine, 1 some images failed, 2 bad usage."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+from iseg import __version__
+from iseg.cli.parser import LineParser
+from iseg.errors import InputError
+
+COMMANDS = {
+    "segment": "cut images into objects: by class words, points, a line or a box",
+    "models": "list the backbones and whether their weights are at hand",
+}
+BAD_USAGE, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with its arguments (those of the shell by default) and return the exit code."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libraries' notes to programmers
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as end:  # --help, --version and --print_config end so
+        return end.code if isinstance(end.code, int) else 0
+
+
+def _run(arguments: list[str]) -> int:
+    parser = LineParser(
+        prog="iseg",
+        description="Training-free segmentation from the attention of a text-to-image diffusion model.",
+        epilog="`iseg COMMAND --help` explains a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"iseg {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, what in COMMANDS.items():
+        commands.add_parser(name, help=what, add_help=False)
+    parsed, _ = parser.parse_known_args(arguments[:1])
+    module = import_module(f"iseg.cli.{parsed.command}")  # only what the command needs is imported
+    return module.run(arguments[1:])

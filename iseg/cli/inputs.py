@@ -1,0 +1,106 @@
+"""Images named on the command line, and what their results are called."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from iseg.errors import InputError
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+KINDS = ("mask", "overlay", "heat", "cutout", "scores", "coco", "panel", "animation")  # what can be saved
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image: its path as given, and the path of its results below OUT without their endings ("holiday/cat")."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: Path
+    resolved: Path
+    relative: PurePath  # to the folder that was given; the bare file name for a file
+
+    def name(self, level: int) -> str:
+        """0: the relative path without its ending; 1: with it; more: so many folders of the path before it."""
+        if level == 0:
+            return self.relative.with_suffix("").as_posix()
+        parts = self.resolved.parts[1:]  # without the root
+        return "/".join(parts[-(len(self.relative.parts) + level - 1) :])
+
+
+def list_items(images: Sequence[str], out: Path) -> list[Item]:
+    """Image files, and the images in folders and their sub-folders (hidden ones and OUT left out), each once.
+
+    A result is named like its image, below OUT/SUBFOLDER for an image of a folder's sub-folder. Images whose results
+    would share a name are told apart by their ending and, if that is not enough, by the folders above them:
+    a/cat.jpg and b/cat.jpg give OUT/a/cat.jpg.png and OUT/b/cat.jpg.png.
+
+    Raises InputError for a folder without images and for a result that would replace an image.
+    """
+    found = {each.resolved: each for given in images for each in _find(given, out)}
+    items = [Item(each.path, name) for each, name in _distinct_names(list(found.values()))]
+    for item in items:
+        target = (out / f"{item.name}.png").resolve()
+        if target in found:
+            raise InputError(
+                f"the mask of {item.path} would replace the image {target}: give another folder with --out"
+            )
+    return items
+
+
+def _find(given: str, out: Path) -> Iterator[_Found]:
+    if not given.strip():
+        raise InputError("an image path is empty: expected an image file or a folder")
+    path = Path(given)
+    try:
+        resolved, is_folder = path.resolve(), path.is_dir()
+    except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
+        raise InputError(f"{given[:80]}: not a path that can be read: {error.args[-1]}") from None
+    if not is_folder:
+        yield _Found(path, resolved, PurePath(path.name))
+        return
+    results = out.resolve()
+    count = 0
+    for image in sorted(path.rglob("*")):
+        relative = image.relative_to(path)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if hidden or image.suffix.lower() not in SUFFIXES or not image.is_file():
+            continue
+        if results != resolved and image.resolve().is_relative_to(results):
+            continue
+        yield _Found(image, image.resolve(), relative)
+        count += 1
+    if not count:
+        raise InputError(f"{given}: no image in this folder: expected files ending in {', '.join(sorted(SUFFIXES))}")
+
+
+def _distinct_names(found: list[_Found]) -> list[tuple[_Found, str]]:
+    """A name for every image, unlike every other even where capitals do not count."""
+    levels = [0] * len(found)
+    while True:
+        names = [each.name(level) for each, level in zip(found, levels, strict=True)]
+        taken = Counter(name.casefold() for name in names)
+        growing = [
+            n
+            for n, name in enumerate(names)
+            if _clashes(name.casefold(), taken) and found[n].name(levels[n] + 1) != name
+        ]
+        if not growing:
+            return list(zip(found, names, strict=True))
+        for n in growing:
+            levels[n] += 1
+
+
+def _clashes(name: str, taken: Counter[str]) -> bool:
+    """Whether two images have this name, or it looks like a result of another ("cat.overlay" beside "cat")."""
+    stem = name
+    while "." in stem.rpartition("/")[2]:
+        stem, _, kind = stem.rpartition(".")
+        if kind in KINDS and taken[stem]:
+            return True
+    return taken[name] > 1

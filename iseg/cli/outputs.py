@@ -1,0 +1,113 @@
+"""The files of one image's result."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from iseg import __version__, export, masks, visualize
+from iseg.backbone import Components
+from iseg.cli.inputs import Item
+from iseg.cli.settings import Job
+from iseg.config import Recipe
+from iseg.results import Segmentation
+
+
+def save_results(job: Job, item: Item, image: NDArray[np.uint8], result: Segmentation, parts: Components) -> list[Path]:
+    """Write what the job asks for and return the paths; the settings come last, so where they are all is there.
+
+    OUT/NAME.png (mask), NAME.overlay.png, NAME.heat.png, NAME.cutout.png (heat and cutout: NAME.heat.CLASS.png for
+    each of several classes), NAME.scores.npz, NAME.coco.json, NAME.panel.png, NAME.animation.webp, NAME.json.
+    """
+    base = Path(job.settings.out) / item.name
+    written = []
+
+    def path(ending: str) -> Path:
+        written.append(base.with_name(f"{base.name}.{ending}"))
+        return written[-1]
+
+    for kind in job.save:
+        if kind == "mask":
+            export.write_mask(path("png"), result.mask, export.voc_palette())
+        elif kind == "overlay":
+            export.write_image(path("overlay.png"), visualize.overlay(image, result.mask))
+        elif kind == "heat":
+            for name, scores in zip(_endings(result.names), result.scores, strict=True):
+                export.write_image(path(f"heat{name}.png"), visualize.heat_map(scores, image))
+        elif kind == "cutout":
+            for k, name in enumerate(_endings(result.names)):
+                export.write_image(path(f"cutout{name}.png"), export.cutout(image, result.mask == k + 1))
+        elif kind == "scores":
+            export.write_scores(path("scores.npz"), result.scores, result.names)
+        elif kind == "coco":
+            content = export.coco_json(result.mask, result.names, item.path.name, result.scores)
+            export.write_json(path("coco.json"), content)
+        elif kind == "panel":
+            page = visualize.panel(image, result.seeds, result.maps, result.mask, result.names, job.marks)
+            export.write_image(path("panel.png"), page)
+        else:
+            frames = _frames(image, result, job.recipe)
+            export.write_animation(path(f"animation.{job.settings.animation}"), frames)
+    export.write_json(path("json"), _sidecar(job, item, result, parts))
+    return written
+
+
+def describe(result: Segmentation) -> str:
+    """ "cat 31.2 %, sofa 0.0 %": the share of the image that each class takes."""
+    return ", ".join(f"{name} {share:.1%}".replace("%", " %") for name, share in _shares(result))
+
+
+def _shares(result: Segmentation) -> list[tuple[str, float]]:
+    return [(name, float((result.mask == k + 1).mean())) for k, name in enumerate(result.names)]
+
+
+def _endings(names: list[str]) -> list[str]:
+    """What sets the files of several classes apart: ".potted_plant"; nothing for one class."""
+    if len(names) == 1:
+        return [""]
+    words = [re.sub(r"\W+", "_", name)[:60] for name in names]
+    return [f".{word}" if words.count(word) == 1 else f".{word}_{k}" for k, word in enumerate(words, 1)]
+
+
+def _frames(image: NDArray[np.uint8], result: Segmentation, recipe: Recipe) -> list[Any]:
+    assert result.trajectory is not None  # asked for whenever an animation is to be saved
+    steps = list(_step_masks(result.trajectory, image.shape[:2], recipe))
+    return visualize.refinement_frames(image, result.trajectory, steps, result.names)
+
+
+def _step_masks(trajectory: NDArray[np.float32], size: tuple[int, ...], recipe: Recipe) -> Iterator[NDArray[np.uint8]]:
+    """The label map (H, W) after each iteration, decided like the result's own."""
+    rescale = recipe.working_size is not None
+    for maps in trajectory:
+        columns = torch.from_numpy(maps).flatten(1).T  # (HW, K)
+        scores = masks.score_maps(columns, (size[0], size[1]), recipe.working_size)
+        labels = masks.label_map(scores, range(1, len(maps) + 1), recipe.background, rescale)
+        yield labels.to(torch.uint8).numpy()
+
+
+def _sidecar(job: Job, item: Item, result: Segmentation, parts: Components) -> dict[str, Any]:
+    height, width = result.mask.shape
+    marks = {key: value for key, value in asdict(job.marks).items() if value}
+    return {
+        "iseg": __version__,
+        "image": {"file": str(item.path), "width": width, "height": height},
+        "classes": [
+            {"label": k, "name": name, "share": round(share, 6)} for k, (name, share) in enumerate(_shares(result), 1)
+        ],
+        "prompt": {"classes": job.classes} if job.classes else marks,
+        "model": {
+            "name": job.settings.model,
+            "backbone": parts.backbone.name,
+            "source": parts.source,
+            "device": str(parts.device),
+            "dtype": str(parts.dtype).removeprefix("torch."),
+            "timestep": parts.backbone.timestep,
+            "noise_seed": parts.backbone.noise_seed,
+        },
+        "settings": asdict(job.recipe),
+    }
