@@ -18,6 +18,7 @@ from objects import Words, number, parse_object, parse_objects, text
 from settings import MEGA, UiSettings
 from uploads import FORMATS, decode, preview, view_size
 
+from iseg import visualize
 from iseg.errors import InputError
 
 Request = Mapping[str, Any]
@@ -53,13 +54,14 @@ class Api:
         return [answered(each) for each in (*requests, self.export)]
 
     def hello(self, request: Request) -> Answer:
-        """Limits and the model's state."""
+        """Limits, the colours of heat maps (256 RGB triples in base64), and the model's state."""
         settings = self.settings
         return {
             "max_iterations": settings.max_iterations,
             "max_objects": settings.max_objects,
             "max_upload": int(settings.max_upload_mb * MEGA),
             "formats": list(FORMATS),
+            "heat": base64.b64encode(visualize.heat_map(np.arange(256)[None] / 255).tobytes()).decode(),
             **self.status(request),
         }
 

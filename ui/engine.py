@@ -21,6 +21,8 @@ from iseg.errors import InputError
 from iseg.results import Attended
 from iseg.weights import locate
 
+POWER = 0.382  # the score m at which m = (1 - m)^2: above it the background "power" gives way
+
 Check = Callable[[], None]
 Loader = Callable[[UiSettings], tuple[ISeg, str]]
 
@@ -95,7 +97,7 @@ class Engine:
         described: dict[str, Any] = {"state": state, "notice": self.notice, "error": self.error}
         if self._seg is not None:
             backbone, recipe = self._seg.components.backbone, self._seg.recipe
-            threshold = 0.5 if recipe.background == "power" else float(recipe.background)
+            threshold = POWER if recipe.background == "power" else float(recipe.background)
             described |= {
                 "name": backbone.name,
                 "note": backbone.note,

@@ -1,30 +1,33 @@
 """Serve the interactive page: `sh run.sh`, or `python ui/main.py --help` for every setting."""
 
 import sys
+from dataclasses import fields
 
 import shell
 from api import Api
 from engine import Engine
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 from settings import UiSettings
 
-from iseg.config import find_config, parse_settings, read_yaml
+from iseg.config import find_config
 from iseg.errors import InputError
 
 
 def settings_from(arguments: list[str] | None = None) -> UiSettings:
-    """`configs/ui.yaml` (or `--config FILE`), overridden by command-line options."""
-    parser = ArgumentParser(prog="run.sh", description="The interactive page of iseg.")
-    parser.add_argument("--config", default="ui", help="YAML file with settings (default: configs/ui.yaml)")
+    """`configs/ui.yaml`, overridden by `--config FILE` and by command-line options. Raises InputError."""
+    parser = ArgumentParser(
+        prog="run.sh",
+        description="The interactive page of iseg.",
+        exit_on_error=False,
+        default_config_files=[str(find_config("ui"))],
+    )
+    parser.add_argument("--config", action="config", help="YAML file whose settings replace configs/ui.yaml")
     parser.add_class_arguments(UiSettings, None)
-    given, _ = parser.parse_known_args(arguments)
-    path = find_config(given.config)
-    values = read_yaml(path)
-    parse_settings(UiSettings, values, str(path))  # an unknown or wrong key is named with its file
-    parser.set_defaults(values)
-    parsed = parser.parse_args(arguments).as_dict()
-    del parsed["config"]
-    return parse_settings(UiSettings, parsed, "settings")
+    try:
+        parsed = parser.parse_args(arguments).as_dict()
+    except ArgumentError as error:
+        raise InputError(" ".join(str(error).split())) from None
+    return UiSettings(**{entry.name: parsed[entry.name] for entry in fields(UiSettings)})
 
 
 def main() -> int:

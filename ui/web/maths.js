@@ -1,0 +1,88 @@
+// The browser's half of the method: grid maps -> scores at view size -> labels. It does what iseg.masks does on the
+// server (min-max on the grid, bilinear with align_corners=False, threshold, argmax), so that shown = exported.
+
+export function decodeFloats(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+}
+
+// Min-max to [0, 1]; a constant map becomes zero.
+export function unit(map) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of map) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  const extent = Math.fround(high - low);
+  const out = new Float32Array(map.length);
+  if (extent > 0) for (let i = 0; i < map.length; i++) out[i] = Math.fround(map[i] - low) / extent;
+  return out;
+}
+
+// For each of `count` output positions: the lower source index and the weight of the next one, in float32 as torch does.
+function taps(side, count) {
+  const scale = Math.fround(side / count);
+  const lower = new Int32Array(count);
+  const weight = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    const source = Math.max(0, Math.fround(Math.fround(scale * Math.fround(i + 0.5)) - 0.5));
+    lower[i] = Math.min(Math.floor(source), side - 1);
+    weight[i] = Math.fround(source - lower[i]);
+  }
+  return { lower, weight };
+}
+
+// (side x side) map -> (height x width) in `out`, bilinear.
+export function upsample(map, side, width, height, out) {
+  const across = taps(side, width);
+  const down = taps(side, height);
+  const row = new Float64Array(side + 1);
+  const { lower, weight } = across;
+  for (let y = 0; y < height; y++) {
+    const top = down.lower[y] * side;
+    const bottom = Math.min(down.lower[y] + 1, side - 1) * side;
+    const v = down.weight[y];
+    for (let j = 0; j < side; j++) row[j] = map[top + j] * (1 - v) + map[bottom + j] * v;
+    row[side] = row[side - 1];
+    const start = y * width;
+    for (let x = 0; x < width; x++) {
+      const j = lower[x];
+      const left = row[j];
+      out[start + x] = left + (row[j + 1] - left) * weight[x];
+    }
+  }
+  return out;
+}
+
+// Scores and thresholds of K objects -> labels: k + 1 where object k has the highest score of those at or above their
+// own threshold (the first of equals), 0 elsewhere.
+export function decide(scores, thresholds, labels, best) {
+  labels.fill(0);
+  if (scores.length === 1) {
+    const limit = Math.fround(thresholds[0]);
+    const only = scores[0];
+    for (let i = 0; i < labels.length; i++) labels[i] = only[i] >= limit && only[i] > 0 ? 1 : 0;
+    return labels;
+  }
+  best.fill(0);
+  scores.forEach((score, k) => {
+    const limit = Math.fround(thresholds[k]);
+    for (let i = 0; i < labels.length; i++) {
+      if (score[i] >= limit && score[i] > best[i]) {
+        best[i] = score[i];
+        labels[i] = k + 1;
+      }
+    }
+  });
+  return labels;
+}
+
+// The entropy slider is logarithmic: position 0 is 0, positions 1..100 are 0.001..1.
+export function entropyAt(position) {
+  return position === 0 ? 0 : Number((10 ** (((position - 1) * 3) / 99 - 3)).toPrecision(3));
+}
+
+export function entropyPosition(entropy) {
+  return entropy <= 0 ? 0 : Math.min(100, Math.max(1, Math.round(1 + ((Math.log10(entropy) + 3) * 99) / 3)));
+}

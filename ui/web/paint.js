@@ -1,0 +1,63 @@
+// Scores and labels -> pixels. Overlays are those of iseg.visualize: blended colours and a light outline.
+
+export function rgb(colour) {
+  return [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+}
+
+const pack = (r, g, b) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+
+// Scores in [0, 1] as heat: `table` holds 256 packed colours.
+export function paintHeat(scores, table, out) {
+  for (let i = 0; i < scores.length; i++) out[i] = table[Math.round(scores[i] * 255)];
+}
+
+export function heatTable(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return Uint32Array.from({ length: 256 }, (_, i) => pack(bytes[3 * i], bytes[3 * i + 1], bytes[3 * i + 2]));
+}
+
+export function paintMask(labels, colours, out) {
+  const table = Uint32Array.from([pack(0, 0, 0), ...colours.map((colour) => pack(...rgb(colour)))]);
+  for (let i = 0; i < labels.length; i++) out[i] = table[labels[i]];
+}
+
+// `image` and `out` are packed pixels; background pixels stay as they are.
+export function paintOverlay(image, labels, width, height, colours, opacity, out) {
+  const blends = colours.map((colour) => rgb(colour).map((value) => blend(value, opacity)));
+  for (let i = 0; i < labels.length; i++) {
+    const pixel = image[i];
+    if (labels[i] === 0) {
+      out[i] = pixel;
+      continue;
+    }
+    const [r, g, b] = blends[labels[i] - 1];
+    out[i] = (255 << 24) | (b[(pixel >> 16) & 255] << 16) | (g[(pixel >> 8) & 255] << 8) | r[pixel & 255];
+  }
+  const light = colours.map((colour) => pack(...rgb(colour).map((value) => Math.floor(0.25 * value + 0.75 * 255))));
+  outline(labels, width, height, (i) => {
+    if (labels[i]) out[i] = light[labels[i] - 1];
+  });
+}
+
+function blend(value, opacity) {
+  return Uint8Array.from({ length: 256 }, (_, below) => Math.round((1 - opacity) * below + opacity * value));
+}
+
+// Calls `mark` for the pixels whose square neighbourhood holds two different labels. Only changes between neighbours
+// are looked at: they are few, so this costs far less than filtering the picture.
+function outline(labels, width, height, mark) {
+  const reach = Math.max(1, Math.round(Math.min(width, height) / 200));
+  const fill = (x0, x1, y0, y1) => {
+    for (let y = Math.max(0, y0); y <= Math.min(height - 1, y1); y++) {
+      for (let x = Math.max(0, x0); x <= Math.min(width - 1, x1); x++) mark(y * width + x);
+    }
+  };
+  for (let y = 0; y < height; y++) {
+    const row = y * width;
+    for (let x = 0; x < width; x++) {
+      const label = labels[row + x];
+      if (x + 1 < width && labels[row + x + 1] !== label) fill(x + 1 - reach, x + reach, y - reach, y + reach);
+      if (y + 1 < height && labels[row + width + x] !== label) fill(x - reach, x + reach, y + 1 - reach, y + reach);
+    }
+  }
+}
