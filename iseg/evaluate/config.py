@@ -1,0 +1,188 @@
+"""The settings of an evaluation: one YAML file, any of them overridden on the command line."""
+
+import argparse
+import itertools
+import re
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from iseg.config import Recipe, find_config, read_yaml
+from iseg.errors import InputError
+from iseg.weights import find_backbone
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which images, and which classes are asked for.
+
+    Attributes:
+        kind: layout of the data set: voc, context, coco, or folder (a plain folder of images).
+        split: voc: train, val, trainval, train_aug; context: train, val; coco: train, val, object.
+        root: folder of the data sets (for folder: of the images); by default ISEG_DATASETS, else datasets/.
+        truth: for folder: folder of label PNGs.
+        classes: class file, "voc20" or a path.
+        labels: JSON or CSV file of image-level labels; by default the classes present in the truth mask.
+    """
+
+    kind: Literal["voc", "context", "coco", "folder"]
+    split: str = "val"
+    root: str | None = None
+    truth: str | None = None
+    classes: str = "voc20"
+    labels: str | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Settings of an evaluation.
+
+    Attributes:
+        data: images and classes.
+        recipe: how a mask is made; a file without this section takes the backbone's own.
+        repaired: settings of the recipe that replace the published ones with `prompt: repaired`.
+        prompt: "published" repeats the published prompt to the letter.
+        entropy_reduction: false sets the recipe's entropy to 0.
+        model: a backbone ("sd21-base", "tiny"), a diffusers folder, a .safetensors file or a hub id.
+        backbone: row of configs/backbones/ whose layers fit a folder, file or hub id.
+        device: auto, cpu, cuda, mps.
+        dtype: auto is float16 on cuda and float32 elsewhere.
+        out: folder of the results.
+        batch_size: images per pass.
+        readers: threads that read images ahead of the model.
+        limit: only the first images of the split.
+        save_scores: keep the score maps (float16) in OUT/scores.
+        variants: {name: settings of the recipe}: evaluated side by side, each in its own folder below OUT.
+        sweep: {setting of the recipe: values}: every combination becomes a variant.
+    """
+
+    data: Data
+    recipe: Recipe
+    repaired: dict[str, Any] = field(default_factory=dict)
+    prompt: Literal["published", "repaired"] = "published"
+    entropy_reduction: bool = True
+    model: str = "sd21-base"
+    backbone: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    out: str = "runs/evaluation"
+    batch_size: int = 1
+    readers: int = 4
+    limit: int | None = None
+    save_scores: bool = False
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sweep: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "readers", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} is {value}: expected at least 1")
+
+
+AnyEvaluation = TypeVar("AnyEvaluation", bound=Evaluation)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to make masks within an evaluation: its name, its folder below OUT ("" = OUT itself), its recipe."""
+
+    name: str
+    folder: str
+    recipe: Recipe
+
+
+def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] = Evaluation) -> AnyEvaluation:  # type: ignore[assignment]
+    """Settings from `--config FILE` (a path or a name below configs/, e.g. "wsss/voc") and `--key value` after it.
+
+    `kind` is Evaluation, or a dataclass that adds settings to it.
+
+    Raises InputError naming the file and the key for anything unknown or of the wrong type.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config")
+    first.add_argument("--model")
+    known, _ = first.parse_known_args(arguments)
+    parser = ArgumentParser(prog=prog, description="Evaluate a split.", exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file, or its name below configs/ (wsss/voc)")
+    parser.add_class_arguments(kind, None)
+    if known.config is None:
+        if not {"-h", "--help"} & set(arguments):
+            raise InputError("no configuration was given: expected --config FILE, e.g. --config wsss/voc")
+        parser.parse_args(arguments)
+    path = find_config(known.config)
+    content = read_yaml(path)
+    for section in ("data", "recipe"):
+        if not isinstance(content.get(section, {}), dict):
+            raise InputError(f'{path}: Parser key "{section}": Expected a mapping. Got value: {content[section]}')
+    if "recipe" not in content:
+        row = find_backbone(known.model or content.get("model", "sd21-base"), content.get("backbone"))
+        parser.set_defaults({f"recipe.{key}": value for key, value in row.recipe.items()})
+    rest = [str(path) if value == known.config else value for value in arguments]
+    checks = [(str(path), parser.parse_object, content), ("command line", parser.parse_args, rest)]
+    for where, parse, source in checks:
+        try:
+            settings = parser.instantiate(parse(source))
+            evaluation = kind(**{entry.name: settings[entry.name] for entry in fields(kind)})
+        except (ArgumentError, InputError) as error:
+            raise InputError(f"{where}: {_one_line(error)}") from None
+    return _applied(evaluation, path)
+
+
+def _one_line(error: Exception) -> str:
+    """A parser's message without line breaks and Python type names."""
+    return re.sub(r"<class '([^']*)'>|typing\.", r"\1", " ".join(str(error).split()))
+
+
+def _applied(evaluation: AnyEvaluation, path: Path) -> AnyEvaluation:
+    """The same with the switches `prompt` and `entropy_reduction` worked into the recipe."""
+    changes: dict[str, Any] = {}
+    if evaluation.prompt == "repaired":
+        changes |= evaluation.repaired
+    if not evaluation.entropy_reduction:
+        changes["entropy"] = 0.0
+    try:
+        return replace(evaluation, recipe=evaluation.recipe.changed(**changes))
+    except InputError as error:
+        raise InputError(f"{path}: repaired: {error}") from None
+
+
+def variants(evaluation: Evaluation) -> list[Variant]:
+    """What is evaluated: the recipe alone, or the named variants, or every combination of a sweep.
+
+    Raises InputError for settings the recipe does not have and for names that would share a folder.
+    """
+    if evaluation.variants and evaluation.sweep:
+        raise InputError("variants and sweep were both given: expected one of them")
+    named = dict(evaluation.variants)
+    for values in itertools.product(*evaluation.sweep.values()) if evaluation.sweep else ():
+        settings = dict(zip(evaluation.sweep, values, strict=True))
+        named[" ".join(f"{key}={value}" for key, value in settings.items())] = settings
+    if not named:
+        return [Variant("", "", evaluation.recipe)]
+    made = []
+    for name, settings in named.items():
+        try:
+            recipe = evaluation.recipe.changed(**settings)
+        except InputError as error:
+            raise InputError(f"variant {name!r}: {error}") from None
+        made.append(Variant(name, re.sub(r"[^a-z0-9.=]+", "-", name.lower()).strip("-.") or "variant", recipe))
+    folders = [variant.folder for variant in made]
+    shared = [variant.name for variant in made if folders.count(variant.folder) > 1]
+    if shared:
+        raise InputError(f"variants {' and '.join(map(repr, shared))} would share a folder: rename one")
+    return made
+
+
+def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
+    """The settings that decide the masks, as plain values; how the run is done (device, batches, ...) is not in it."""
+    data = asdict(evaluation.data)
+    return {
+        "model": evaluation.model,
+        "backbone": evaluation.backbone,
+        "data": {key: data[key] for key in ("kind", "split", "classes", "labels")},
+        "recipe": asdict(recipe),
+        "save_scores": evaluation.save_scores,
+    }

@@ -1,0 +1,111 @@
+"""The folder of a run: masks are the checkpoint, the settings lie beside them."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from iseg.config import read_yaml
+from iseg.errors import InputError
+from iseg.export import write_bytes, write_mask, write_scores
+
+CONFIG = "config.yaml"
+SHOWN_DIFFERENCES = 8
+UNSET = "not set"
+
+
+class Outputs:
+    """OUT/masks/NAME.png, OUT/scores/NAME.npz and OUT/config.yaml of one variant.
+
+    Args:
+        folder: OUT.
+        save_scores: keep score maps too.
+    """
+
+    def __init__(self, folder: Path, save_scores: bool = False) -> None:
+        self.folder, self.save_scores = folder, save_scores
+
+    def mask_path(self, name: str) -> Path:
+        return self.folder / "masks" / f"{name}.png"
+
+    def scores_path(self, name: str) -> Path:
+        return self.folder / "scores" / f"{name}.npz"
+
+    def open(self, computed: Mapping[str, Any], how: Mapping[str, Any]) -> int:
+        """Make the folder, or take up an earlier run's, and return the number of masks that it holds.
+
+        Args:
+            computed: settings that decide the masks; an earlier run's must be the same.
+            how: settings that do not; kept for the reader only.
+
+        Raises InputError with the differing settings if the folder holds a run with others, and for a folder that
+        cannot be written.
+        """
+        path = self.folder / CONFIG
+        if path.is_file():
+            differences = list_differences(read_yaml(path).get("computed"), dict(computed))
+            if differences:
+                raise InputError(f"{self.folder} holds masks of another configuration: give another --out, or the "
+                                 f"settings of {path}\n" + "\n".join(differences))  # fmt: skip
+        elif self.folder.is_dir() and any(self.folder.glob("masks/*")):
+            raise InputError(f"{self.folder} holds masks but no {CONFIG} that says how they came: give another --out")
+        try:
+            (self.folder / "masks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be written: {error.strerror or error}") from None
+        text = yaml.safe_dump({"computed": dict(computed), "how": dict(how)}, sort_keys=False, allow_unicode=True)
+        write_bytes(path, text.encode())
+        return sum(1 for _ in (self.folder / "masks").glob("*.png"))
+
+    def sweep_up(self) -> None:
+        """Remove what killed runs left half-written. Only when no process writes here any more."""
+        for path in self.folder.glob("*/.*.tmp"):
+            path.unlink(missing_ok=True)
+
+    def finished(self, name: str) -> bool:
+        """Whether everything of an image was saved."""
+        return self.mask_path(name).is_file() and (not self.save_scores or self.scores_path(name).is_file())
+
+    def save(self, name: str, mask: NDArray[np.uint8], scores: NDArray[np.float32], names: list[str]) -> None:
+        """Save the label map (H, W) and, if kept, the scores (K, H, W) as float16 with their K class names.
+
+        The mask comes last: where it is, the image is done. Raises InputError where the disk does not take them.
+        """
+        if self.save_scores:
+            write_scores(self.scores_path(name), scores, names)
+        write_mask(self.mask_path(name), mask)
+
+
+def plain(value: Any) -> Any:
+    """A value as it reads back from YAML: tuples become lists."""
+    return yaml.safe_load(yaml.safe_dump(value))
+
+
+def list_differences(saved: Any, now: dict[str, Any]) -> list[str]:
+    """Lines "  key: saved value -> value now" for every setting that differs."""
+    before, after = flatten(saved or {}), flatten(plain(now))
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    lines = [f"  {key}: {before.get(key, UNSET)!r} in the folder, {after.get(key, UNSET)!r} now" for key in keys]
+    if len(lines) > SHOWN_DIFFERENCES:
+        lines[SHOWN_DIFFERENCES:] = [f"  and {len(lines) - SHOWN_DIFFERENCES} more"]
+    return lines
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings -> {"a.b": value}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, so that a changed input is noticed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

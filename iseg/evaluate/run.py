@@ -1,0 +1,206 @@
+"""The data-set runner: one process's share of the images, tolerant of single bad ones."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from iseg.data.classes import LabelClass
+from iseg.data.items import Item, read_pair
+from iseg.data.labels import present
+from iseg.errors import InputError
+from iseg.evaluate.config import Variant
+from iseg.evaluate.outputs import Outputs
+from iseg.metrics import ConfusionMatrix
+from iseg.pipeline import ISeg
+
+PASS_SETTINGS = ("prompt", "context", "enhancement", "resize", "cross_weights", "cross_heads", "self_heads")
+STOP_AFTER = 10  # failures to write in a row: the disk will not take the next one either
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Loaded:
+    """An item with its image (H, W, 3) uint8, truth (H, W) or None, and the ids of the classes asked for."""
+
+    item: Item
+    image: NDArray[np.uint8]
+    truth: NDArray[np.uint8] | None
+    class_ids: list[int]
+
+
+@dataclass
+class Outcome:
+    """What a run leaves beside its masks.
+
+    Attributes:
+        failures: {image: reason}.
+        skipped: images whose truth has nothing but background.
+        stopped: why the run ended early, or None.
+    """
+
+    failures: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    stopped: str | None = None
+
+
+def read_ahead(function: Callable[[Argument], Result], arguments: Iterable[Argument], threads: int) -> Iterator[Result]:
+    """`map` in order, with up to two results per thread prepared before they are asked for."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for argument in arguments:
+            waiting.append(pool.submit(function, argument))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+class Runner:
+    """Makes and saves masks.
+
+    Args:
+        seg: the loaded model.
+        classes: the data set's classes.
+        labels: image-level labels {name: class ids}; None takes the classes present in the truth.
+        outputs: the variants and the folder of each. Variants that differ only after the UNet share its pass.
+        readers: threads that read ahead.
+    """
+
+    def __init__(
+        self,
+        seg: ISeg,
+        classes: Sequence[LabelClass],
+        labels: dict[str, list[int]] | None,
+        outputs: Sequence[tuple[Variant, Outputs]],
+        readers: int,
+    ) -> None:
+        self.seg, self.labels, self.outputs, self.readers = seg, labels, outputs, readers
+        self.classes = {entry.id: entry for entry in classes}
+        self.running = ConfusionMatrix(len(classes) + 1)  # of the last variant, over the images of this run
+        self.outcome = Outcome()
+        self.groups: dict[str, list[tuple[Variant, Outputs]]] = defaultdict(list)
+        for variant, folder in outputs:
+            settings = asdict(variant.recipe)
+            self.groups[repr([settings[key] for key in PASS_SETTINGS])].append((variant, folder))
+        self._writes: list[tuple[str, Future[None]]] = []
+        self._failed_writes = 0
+
+    def run(self, batches: Sequence[Sequence[Item]], show: bool) -> Outcome:
+        """Work through batches of items; a batch is computed whole if any of its masks is missing.
+
+        Batches stay as they were cut, so that an interrupted run repeats what an uninterrupted one computes.
+        """
+        total = sum(map(len, batches))
+        with (
+            ThreadPoolExecutor(1) as writer,
+            tqdm(total=total, desc="segment", unit="image", disable=None if show else True) as bar,
+        ):
+            for loaded, size in read_ahead(self._load, batches, self.readers):
+                self._segment(loaded, writer)
+                bar.update(size)
+                if not np.isnan(self.running.mean_iou()):
+                    bar.set_postfix(mIoU=f"{100 * self.running.mean_iou():.1f}")
+                if self.outcome.stopped:
+                    break
+            self._finish_writes()
+        return self.outcome
+
+    def _finished(self, item: Item) -> bool:
+        return all(folder.finished(item.name) for _, folder in self.outputs)
+
+    def _load(self, batch: Sequence[Item]) -> tuple[list[Loaded], int]:
+        """What of a batch can be segmented (nothing if all of it was before), and the batch's size."""
+        if all(map(self._finished, batch)):
+            return [], len(batch)
+        loaded = []
+        for item in batch:
+            try:
+                image, truth = read_pair(item, len(self.classes) + 1)
+                ids = self._class_ids(item, truth)
+            except InputError as error:
+                self.outcome.failures[item.name] = str(error)
+                continue
+            if ids is None:
+                self.outcome.skipped.append(item.name)
+            else:
+                loaded.append(Loaded(item, image, truth, ids))
+        return ([] if all(self._finished(one.item) for one in loaded) else loaded), len(batch)
+
+    def _class_ids(self, item: Item, truth: NDArray[np.uint8] | None) -> list[int] | None:
+        """Classes to ask for; None for an image to skip. A file of labels may give an image no class at all."""
+        if self.labels is not None:
+            if item.name not in self.labels:
+                raise InputError(f"{item.name} is not in the file of image-level labels")
+            return self.labels[item.name]
+        if truth is None:
+            raise InputError(f"{item.name} has no truth mask to take its classes from: give data.labels")
+        return present(truth) or None
+
+    def _segment(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
+        """Segment a batch; where that fails, each of its images alone, so that only the bad one is lost."""
+        try:
+            named = [one for one in loaded if one.class_ids]
+            for one in loaded:
+                if not one.class_ids:
+                    self._save_empty(one, writer)
+            if named:
+                self._segment_together(named, writer)
+        except (InputError, RuntimeError) as error:
+            if len(loaded) == 1:
+                self.outcome.failures[loaded[0].item.name] = " ".join(str(error).split())
+                return
+            for one in loaded:
+                self._segment([one], writer)
+
+    def _segment_together(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
+        images = [one.image for one in loaded]
+        words = [[self.classes[index].word for index in one.class_ids] for one in loaded]
+        for group in self.groups.values():
+            attended = self.seg.attend(images, words, **asdict(group[0][0].recipe))
+            self._finish_writes()
+            for one, record in zip(loaded, attended, strict=True):
+                for variant, folder in group:
+                    result = self.seg.solve(record, variant.recipe)
+                    mask = np.array([0, *one.class_ids], np.uint8)[result.mask]
+                    self._save(one, folder, mask, result.scores, writer)
+
+    def _save_empty(self, one: Loaded, writer: ThreadPoolExecutor) -> None:
+        """An image whose labels name no class is background."""
+        height, width = one.image.shape[:2]
+        for _, folder in self.outputs:
+            mask = np.zeros((height, width), np.uint8)
+            self._save(one, folder, mask, np.zeros((0, height, width), np.float32), writer)
+
+    def _save(
+        self,
+        one: Loaded,
+        folder: Outputs,
+        mask: NDArray[np.uint8],
+        scores: NDArray[np.float32],
+        writer: ThreadPoolExecutor,
+    ) -> None:
+        """Write in the background, while the model works on the next batch."""
+        if one.truth is not None and folder is self.outputs[-1][1]:
+            self.running.update(one.truth, mask)
+        name, names = one.item.name, [self.classes[index].name for index in one.class_ids]
+        self._writes.append((name, writer.submit(folder.save, name, mask, scores, names)))
+
+    def _finish_writes(self) -> None:
+        for name, write in self._writes:
+            try:
+                write.result()
+                self._failed_writes = 0
+            except InputError as error:
+                self._failed_writes += 1
+                self.outcome.failures[name] = str(error)
+                if self._failed_writes == STOP_AFTER:
+                    self.outcome.stopped = f"stopped: {STOP_AFTER} masks in a row could not be written: {error}"
+        self._writes.clear()
