@@ -92,9 +92,11 @@ def read_job(arguments: list[str]) -> Job:
     backbone = find_backbone(model, chosen["backbone"])
     base = load_recipe(chosen["recipe"]) if chosen["recipe"] else Recipe().changed(**backbone.recipe)
 
-    parser = ArgumentParser(prog="iseg segment", description="Cut images into objects.", exit_on_error=False)
+    parser = ArgumentParser(
+        prog="iseg segment", description="Cut images into objects.", exit_on_error=False, allow_abbrev=False
+    )
     parser.epilog = EPILOG
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files and folders of images")
+    parser.add_argument("images", nargs="*", default=[], metavar="IMAGE", help="image files and folders of images")
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
     parser.add_class_arguments(Segment, None)
     parser.add_class_arguments(Recipe, None)
@@ -153,9 +155,9 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, backbone: Bac
             "no image was given: expected image files or folders, e.g. iseg segment photo.jpg --classes cat"
         )
     asked = {key: getattr(settings, key) for key in ("classes", "points", "line", "box")}
-    kinds = [f"--{key}" for key, value in asked.items() if value is not None]
-    if len(kinds) != 1:
-        given = " and ".join(kinds) or "nothing to look for"
+    ways = [f"--{key}" for key, value in asked.items() if value is not None]
+    if len(ways) != 1:
+        given = " and ".join(ways) or "nothing to look for"
         raise InputError(f"{given} was given: expected exactly one of --classes, --points, --line, --box")
     if settings.negative is not None and settings.points is None:
         raise InputError("--negative was given without --points: expected both")
@@ -169,9 +171,21 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, backbone: Bac
     if classes is not None:
         backbone.check_words(classes)
     backbone.layers(recipe)
-    if Path(settings.out).exists() and not Path(settings.out).is_dir():
-        raise InputError(f"--out {settings.out} is a file: expected a folder")
-    return Job(images, settings, recipe, backbone, classes, marks, _kinds(settings.save), note)
+    _check_folder(settings.out)
+    kinds = _kinds(settings.save)
+    if classes is not None:
+        from iseg import prompt  # loads torch: last
+
+        prompt.build(recipe.prompt, [prompt.ClassWord(word) for word in classes], recipe.context)
+    return Job(images, settings, recipe, backbone, classes, marks, kinds, note)
+
+
+def _check_folder(out: str) -> None:
+    """Raises InputError if the folder cannot be made because it, or what it lies in, is a file."""
+    for path in (Path(out), *Path(out).parents):
+        if path.is_file():
+            what = "is a file" if path == Path(out) else f"cannot be made: {path} is a file"
+            raise InputError(f"--out {out} {what}: expected a folder")
 
 
 def _kinds(given: str | list[str]) -> list[str]:
