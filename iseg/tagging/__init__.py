@@ -2,5 +2,6 @@
 
 from iseg.tagging.settings import TagClip, load_tagging
 from iseg.tagging.tagger import Tagger, Tags
+from iseg.tagging.vocabulary import read_vocabulary, tag_then_segment, tagger_for
 
-__all__ = ["TagClip", "Tagger", "Tags", "load_tagging"]
+__all__ = ["TagClip", "Tagger", "Tags", "load_tagging", "read_vocabulary", "tag_then_segment", "tagger_for"]

@@ -82,6 +82,6 @@ def _number(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean(values: Sequence[Any]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None

@@ -1,0 +1,56 @@
+"""Settings of an open-vocabulary evaluation: those of any evaluation, and where the labels come from."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from iseg.errors import InputError
+from iseg.evaluate import Evaluation, load_evaluation
+from iseg.tagging import TagClip
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """Where the labels of the images come from.
+
+    Attributes:
+        source: tagclip (CLIP labels the images), file, truth (classes present in the truth mask: the upper bound), or
+            all (every class for every image; for short vocabularies).
+        file: source file: JSON {image: [names]} or {image: {name: score}}, CSV, or JSON of the form
+            {"image_similarity": {image: [names]}, "text_similarity": {...}}.
+        part: which part of a file of the last form is read.
+        clip: settings of TagCLIP.
+    """
+
+    source: Literal["tagclip", "file", "truth", "all"] = "tagclip"
+    file: str | None = None
+    part: Literal["image_similarity", "text_similarity"] = "image_similarity"
+    clip: TagClip = field(default_factory=TagClip)
+
+
+@dataclass(frozen=True)
+class OpenVocabulary(Evaluation):
+    """Settings of an open-vocabulary evaluation.
+
+    Attributes:
+        tagging: where the labels come from. `prompt: repaired` mends TagCLIP's slips, too.
+        upper_bound: segment once more with the classes of the truth, in OUT/truth_labels, and compare.
+    """
+
+    tagging: Tagging = field(default_factory=Tagging)
+    upper_bound: bool = False
+
+
+def load_settings(arguments: list[str], prog: str) -> OpenVocabulary:
+    """Settings from `--config FILE` and `--key value`. Raises InputError naming what cannot be used."""
+    settings = load_evaluation(arguments, prog, OpenVocabulary)
+    tagging = settings.tagging
+    if (tagging.source == "file") != (tagging.file is not None):
+        raise InputError(
+            f"tagging.source is {tagging.source} and tagging.file is {tagging.file}: give both "
+            "--tagging.source file and --tagging.file PATH, or neither"
+        )
+    if settings.data.labels is not None:
+        raise InputError("data.labels is set by the labelling stage: give --tagging.source file --tagging.file PATH")
+    if settings.prompt == "repaired":
+        tagging = replace(tagging, clip=replace(tagging.clip, variant="repaired"))
+    return replace(settings, tagging=tagging)

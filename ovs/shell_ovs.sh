@@ -1,0 +1,37 @@
+#!/bin/sh
+# Open-vocabulary segmentation: label the images of a split with TagCLIP, then segment them.
+#
+#   sh shell_ovs.sh                      VOC 2012 val with CLIP ViT-B/16 and Stable Diffusion 2.1-base
+#   sh shell_ovs.sh context              PASCAL Context (59 classes), VOC 2010 val
+#   sh shell_ovs.sh coco                 COCO-Object (5,000 images)
+#   sh shell_ovs.sh demo                 the embedded models on pictogram scenes, beside the labels of the truth
+#   sh shell_ovs.sh my.yaml              any configuration
+#   sh shell_ovs.sh voc --key value ...  any setting of it, e.g. --recipe.iterations 5 --tagging.clip.threshold 0.5
+#
+# Labels made before with the same settings are kept. LAUNCH="accelerate launch --num_processes 4" spreads the images over
+# GPUs. Data sets: $ISEG_DATASETS, else datasets/ of the repository. Python: $PYTHON, else the repository's .venv, else
+# python.
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+. "$root/ovs/environment.sh"
+
+task=voc
+case "${1:-}" in
+    "" | -*) ;;
+    *) task=$1; shift ;;
+esac
+case "$task" in
+    voc | context | coco) set -- --config "ovs/$task" --out "$root/runs/ovs/$task" "$@" ;;
+    demo)
+        make_scenes
+        set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/ovs/demo" "$@"
+        ;;
+    *) set -- --config "$task" "$@" ;;
+esac
+
+if [ -n "${LAUNCH:-}" ]; then
+    # LAUNCH is split into words on purpose
+    exec "$python" -m accelerate.commands.accelerate_cli ${LAUNCH#accelerate } "$root/ovs/main.py" "$@"
+fi
+exec "$python" "$root/ovs/main.py" "$@"
