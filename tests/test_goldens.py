@@ -68,7 +68,9 @@ def test_class_maps(data, fused, name):
     golden = np.load(data / "b_process_cross_att.npz")
     spans = [[4], [6, 7]]
     assert difference(cross.class_maps(fused[name], spans, cluster=False), golden[f"out_{name}_cluster0"][0]) < 1e-8
-    assert difference(cross.class_maps(fused[name], spans, cluster=True), golden[f"out_{name}_cluster1_fp32kl"][0]) < 1e-7
+    assert (
+        difference(cross.class_maps(fused[name], spans, cluster=True), golden[f"out_{name}_cluster1_fp32kl"][0]) < 1e-7
+    )
 
 
 def test_class_maps_of_the_interactive_mode(data, fused):

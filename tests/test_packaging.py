@@ -2,16 +2,17 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    from pip._vendor import tomli as tomllib
+    import tomli as tomllib  # a dependency of pytest there
+
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,8 +29,8 @@ def project() -> dict:
 @pytest.fixture(scope="module")
 def constraints() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pinned = [line.split("==") for line in lines if line and not line.startswith("#")]
-    return {name.lower().replace("_", "-"): version for name, version in pinned}
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {pin.name.lower().replace("_", "-"): str(pin.specifier).removeprefix("==") for pin in pinned}
 
 
 def test_every_dependency_is_pinned(project, constraints):
@@ -49,8 +50,6 @@ def test_environment_installs_the_same(project, constraints):
 
 
 def test_pins_are_inside_the_ranges(project, constraints):
-    from packaging.requirements import Requirement
-
     requirements = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
     for requirement in map(Requirement, requirements):
         assert constraints[requirement.name.lower()] in requirement.specifier, requirement
@@ -64,13 +63,12 @@ def test_versions_agree(project):
     assert "version" in project["dynamic"]
 
 
-@pytest.mark.parametrize("script", sorted(ROOT.glob("**/*.sh"), key=str), ids=lambda path: path.name)
-def test_shell_scripts_are_valid_posix_shell(script):
-    if ".venv" in script.parts:
-        return
-    subprocess.run(["sh", "-n", str(script)], check=True)
-    text = script.read_text(encoding="utf-8")
-    assert text.startswith("#!/bin/sh\n")
+@pytest.mark.parametrize("folder", ["scripts", "wsss", "ovs", "ui"])
+def test_shell_scripts_are_valid_posix_shell(folder):
+    scripts = sorted((ROOT / folder).glob("*.sh"))
+    assert scripts
+    for script in scripts:
+        subprocess.run(["sh", "-n", str(script)], check=True)
 
 
 def test_no_absolute_paths_and_no_large_files_are_tracked():

@@ -1,0 +1,198 @@
+"""ISeg with the embedded model: shapes, caches, batches, seeds, bad calls."""
+
+import numpy as np
+import pytest
+import torch
+
+from iseg import ClassWord, ISeg, masks
+from iseg.errors import InputError
+
+
+@pytest.fixture
+def seg(tiny, scene):
+    """The embedded model with the scene set; the shared components are not changed by it."""
+    own = ISeg(tiny.components, tiny.recipe)
+    own.set_image(scene)
+    return own
+
+
+@pytest.fixture
+def passes(seg, monkeypatch):
+    """Counts the UNet passes."""
+    made = []
+    real = seg.components.unet.forward
+    monkeypatch.setattr(seg.components.unet, "forward", lambda *args, **kwargs: made.append(1) or real(*args, **kwargs))
+    return made
+
+
+def test_classes(seg):
+    out = seg.segment(classes=["cat", "dog"], trajectory=True)
+    assert out.mask.shape == (90, 140)
+    assert out.mask.dtype == np.uint8
+    assert set(np.unique(out.mask)) <= {0, 1, 2}
+    assert out.scores.shape == (2, 90, 140)
+    assert out.scores.dtype == np.float32
+    assert 0 <= out.scores.min() <= out.scores.max() <= 1
+    grid = out.maps.shape[-1]
+    assert out.trajectory.shape == (seg.recipe.iterations + 1, 2, grid, grid)
+    assert np.array_equal(out.trajectory[0], out.seeds)
+    assert np.array_equal(out.trajectory[-1], out.maps)
+    assert out.names == ["cat", "dog"]
+
+
+def test_the_trajectory_holds_what_fewer_iterations_give(seg):
+    long = seg.segment(classes=["cat"], iterations=4, trajectory=True)
+    for iterations in (0, 2):
+        short = seg.segment(classes=["cat"], iterations=iterations)
+        assert np.array_equal(short.maps, long.trajectory[iterations])
+        assert short.trajectory is None
+
+
+def test_settings_of_the_call_do_not_stay(seg):
+    before = seg.segment(classes=["cat"])
+    seg.segment(classes=["cat"], iterations=1, entropy=0.0, background=0.2, enhancement=1.0)
+    assert np.array_equal(before.scores, seg.segment(classes=["cat"]).scores)
+
+
+def test_one_pass_per_prompt_and_none_for_settings(seg, passes):
+    seg.segment(classes=["cat"])
+    seg.segment(classes=["cat"], iterations=1, entropy=0.3, background=0.2)
+    assert len(passes) == 1
+    seg.segment(points=[(60, 40)])
+    seg.segment(box=(30, 20, 90, 70))
+    seg.segment(line=[(40, 40), (80, 45)], entropy=0.01)
+    assert len(passes) == 2
+    seg.segment(classes=["cat"], enhancement=1.0)
+    assert len(passes) == 3
+
+
+def test_a_click_never_depends_on_what_was_typed_before(seg, tiny, scene):
+    alone = seg.segment(points=[(60, 40)]).scores
+    other = ISeg(tiny.components, tiny.recipe)
+    other.set_image(scene)
+    other.segment(classes=["bus", "cat"])
+    assert np.array_equal(other.segment(points=[(60, 40)]).scores, alone)
+
+
+def test_a_new_image_empties_the_caches(seg, scene):
+    first = seg.segment(classes=["cat"])
+    seg.set_image(scene[:, ::-1])
+    flipped = seg.segment(classes=["cat"])
+    assert not np.array_equal(first.scores, flipped.scores)
+    seg.set_image(scene)
+    assert np.array_equal(seg.segment(classes=["cat"]).scores, first.scores)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        {"points": [(60, 40)]},
+        {"points": [(60, 40), (70, 50)], "negative": [(5, 5)]},
+        {"line": [(45, 40), (75, 42)]},
+        {"box": (35, 15, 85, 65)},
+    ],
+)
+@pytest.mark.parametrize("shape", [(90, 140), (33, 200), (64, 64)])
+def test_seeds_on_any_shape(seg, prompt, shape):
+    rows = np.linspace(0, 89, shape[0]).astype(int)
+    columns = np.linspace(0, 139, shape[1]).astype(int)
+    seg.set_image(seg.image[rows][:, columns])
+    scale = (shape[1] / 140, shape[0] / 90)
+    scaled = {
+        key: tuple(v * scale[i % 2] for i, v in enumerate(value)) if key == "box"
+        else [(x * scale[0], y * scale[1]) for x, y in value]
+        for key, value in prompt.items()
+    }  # fmt: skip
+    out = seg.segment(**scaled, background=0.5)
+    assert out.mask.shape == shape
+    assert out.scores.shape == (1, *shape)
+    assert set(np.unique(out.mask)) <= {0, 1}
+    assert np.isfinite(out.scores).all()
+    assert np.isfinite(out.maps).all()
+
+
+def test_rough_mask_of_a_box_is_the_box(seg):
+    grid = seg.segment(points=[(60, 40)]).maps.shape[-1]
+    seg.set_image(np.zeros((grid * 2, grid * 3, 3), np.uint8) + 90)
+    mask = np.zeros((grid * 2, grid * 3), bool)
+    mask[8:20, 12:30] = True
+    drawn, boxed = seg.segment(mask=mask), seg.segment(box=(12, 8, 30, 20))
+    assert np.array_equal(drawn.scores, boxed.scores)
+
+
+def test_negative_points_only_take_away(seg):
+    plain = seg.segment(points=[(60, 40)], iterations=2, trajectory=True)
+    less = seg.segment(points=[(60, 40)], negative=[(10, 80)], iterations=2, trajectory=True)
+    assert (less.trajectory <= plain.trajectory + 1e-6).all()
+    assert less.trajectory.min() >= 0
+
+
+@pytest.mark.parametrize("words", [["cat"], ["dog", "bus"]])
+def test_a_batch_is_its_images_one_by_one(seg, scene, words):
+    images = [scene, np.ascontiguousarray(scene[10:80, ::-1]), scene[::-1].copy()]
+    classes = [words, ["person"], ["sheep", "cow", "bird"]]
+    together = seg.segment_batch(images, classes)
+    for image, each, out in zip(images, classes, together, strict=True):
+        alone = seg.segment_batch([image], [each])[0]
+        assert out.mask.shape == image.shape[:2]
+        assert np.abs(out.scores - alone.scores).max() < 1e-4
+        seg.set_image(image)
+        assert np.array_equal(seg.segment(classes=each).scores, alone.scores)
+
+
+def test_solving_again_needs_no_pass(seg, scene, passes):
+    attended = seg.attend([scene], [["cat", "dog"]])[0]
+    assert len(passes) == 1
+    for iterations in (0, 3):
+        out = seg.solve(attended, seg.recipe.changed(iterations=iterations))
+        assert np.array_equal(out.scores, seg.segment(classes=["cat", "dog"], iterations=iterations).scores)
+
+
+def test_the_mask_is_the_decision_on_the_scores(seg):
+    for background in ("power", 0.4):
+        out = seg.segment(classes=["cat", "dog"], background=background)
+        rescale = seg.recipe.working_size is not None
+        labels = masks.label_map(torch.from_numpy(out.scores), [1, 2], background, rescale)
+        assert np.array_equal(labels, out.mask)
+
+
+def test_focus_words(seg):
+    whole = seg.segment(classes=["potted plant"])
+    focus = seg.segment(classes=[ClassWord("potted plant", "plant")])
+    assert focus.names == ["potted plant"]
+    assert not np.array_equal(whole.scores, focus.scores)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({}, "nothing was given: expected exactly one of"),
+        ({"classes": ["cat"], "box": (0, 0, 5, 5)}, "classes and box was given"),
+        ({"classes": []}, "no class was given"),
+        ({"classes": "cat"}, "expected a list of words"),
+        ({"classes": ["  "]}, "class 1 is empty|does not know"),
+        ({"classes": ["unicorn"]}, "does not know 'unicorn': it knows plane"),
+        ({"points": []}, "no point"),
+        ({"points": [(140, 10)]}, "outside the image"),
+        ({"box": (0, 0, 141, 5)}, "outside the image"),
+        ({"negative": [(3, 3)], "box": (0, 0, 5, 5)}, "negative points were given without points"),
+        ({"mask": np.ones((3, 3))}, r"seed mask has shape \(3, 3\)"),
+        ({"classes": ["cat"], "iterations": -1}, "iterations is -1"),
+        ({"classes": ["cat"], "self_heads": [99]}, "self_heads names head 99"),
+        ({"classes": ["cat"], "colour": 1}, "unknown key 'colour'"),
+    ],
+)
+def test_bad_calls(seg, call, message):
+    with pytest.raises(InputError, match=message):
+        seg.segment(**call)
+
+
+def test_an_image_is_needed_first(tiny):
+    with pytest.raises(InputError, match="call set_image"):
+        ISeg(tiny.components, tiny.recipe).segment(classes=["cat"])
+
+
+def test_a_recipe_that_does_not_fit_is_found_before_loading(monkeypatch):
+    monkeypatch.setattr("iseg.pipeline.load", lambda *args: pytest.fail("weights were loaded"))
+    with pytest.raises(InputError, match="resolution 32: backbone tiny has"):
+        ISeg.from_pretrained("tiny", recipe="wsss/voc")
