@@ -1,4 +1,4 @@
-"""The main job on the example scenes: `iseg segment` with the embedded model, and how near the masks come to the truth."""
+"""The main job on the example scenes: `iseg segment` with the embedded model, and the score of its masks."""
 
 import argparse
 import json

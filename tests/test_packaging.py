@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,7 @@ def test_environment_installs_the_same(project, constraints):
 
 
 def test_pins_are_inside_the_ranges(project, constraints):
-    requirements = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    requirements = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
     for requirement in map(Requirement, requirements):
         assert constraints[requirement.name.lower()] in requirement.specifier, requirement
 
