@@ -46,7 +46,7 @@ def load_clip(
     try:
         clip = CLIPModel.from_pretrained(place, dtype=dtype, use_safetensors=True)
         tokenizer = CLIPTokenizer.from_pretrained(place)
-    except (OSError, ValueError, TypeError, RuntimeError, ImportError, KeyError) as error:
+    except Exception as error:  # loaders raise many types; each means that this model cannot be used
         reason = " ".join(str(error).split())[:240]
         raise InputError(
             f"CLIP model {model!r} cannot be had: {reason}. Give a local folder with tagging.clip.model, or set "
