@@ -225,6 +225,7 @@ class ISeg:
 
     def _embed(self, words: list[ClassWord], recipe: Recipe) -> tuple[Tensor, list[list[int]]]:
         """Enhanced embeddings (L, D) of the prompt for some classes, and the token span of each."""
+        self.components.backbone.check_words(word.word for word in words)
         text = prompt.build(recipe.prompt, words, recipe.context) if words else prompt.Prompt(EMPTY, ())
         ids, spans = prompt.tokenize(self.components.tokenizer, text, words)
         return prompt.enhance(self.components.embed(ids), spans, recipe.enhancement), spans

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from iseg.cli import main
+from iseg.errors import InputError
 
 TINY = Path(__file__).parent.parent / "iseg" / "models" / "tiny"
 IMAGE, USAGE = 1, 2  # exit codes: an image failed; bad usage
@@ -253,6 +254,12 @@ def test_bad_command_is_one_line(capsys, arguments, message):
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert re.search(message, said.err)
+
+
+def test_python_callers_hear_of_unknown_words_too(tiny, scene):
+    tiny.set_image(scene)
+    with pytest.raises(InputError, match="tiny does not know 'unicorn': it knows plane"):
+        tiny.segment(classes=["cat", "unicorn"])
 
 
 def test_full_disk_is_one_line_and_leaves_nothing(bench, tiny, monkeypatch, capsys):

@@ -42,7 +42,10 @@ def list_items(images: Sequence[str], out: Path) -> list[Item]:
 
     Raises InputError for a folder without images and for a result that would replace an image.
     """
-    found = {each.resolved: each for given in images for each in _find(given, out)}
+    found: dict[Path, _Found] = {}
+    for given in images:
+        for each in _find(given, out):
+            found.setdefault(each.resolved, each)
     items = [Item(each.path, name) for each, name in _distinct_names(list(found.values()))]
     for item in items:
         target = (out / f"{item.name}.png").resolve()
