@@ -146,6 +146,11 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path, config, 
     assert "holds masks but no config.yaml" in capsys.readouterr().err
 
 
+def test_a_start_that_made_no_mask_binds_nobody(tmp_path, config, made):
+    assert main(config("out", "--model", "nothing")) == 2
+    assert main(config("out")) == 0
+
+
 def test_changed_classes_or_labels_are_a_difference(tmp_path, config, made, capsys):
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps({name: ["cat"] for name in NAMES}))

@@ -46,7 +46,9 @@ def main(arguments: Sequence[str], prog: str = "python -m iseg.evaluate") -> int
 
 def run_command(arguments: list[str], prog: str) -> int:
     """`run`: see `Evaluation` for the settings."""
-    return evaluate(load_evaluation(arguments, prog))
+    code = evaluate(load_evaluation(arguments, prog))
+    PartialState().destroy_process_group()
+    return code
 
 
 def evaluate(evaluation: Evaluation) -> int:
@@ -80,7 +82,6 @@ def evaluate(evaluation: Evaluation) -> int:
     outcome = merge(gather_object([outcome]))  # also waits until every process is done
     code = report(evaluation, items, classes, outputs, outcome) if state.is_main_process else 0
     state.wait_for_everyone()
-    state.destroy_process_group()
     return code
 
 

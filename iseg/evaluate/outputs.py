@@ -46,20 +46,22 @@ class Outputs:
         cannot be written.
         """
         path = self.folder / CONFIG
-        if path.is_file():
-            differences = list_differences(read_yaml(path).get("computed"), dict(computed))
-            if differences:
-                raise InputError(f"{self.folder} holds masks of another configuration: give another --out, or the "
-                                 f"settings of {path}\n" + "\n".join(differences))  # fmt: skip
-        elif self.folder.is_dir() and any(self.folder.glob("masks/*")):
+        masks = sum(1 for _ in self.folder.glob("masks/*.png"))
+        if masks and not path.is_file():
             raise InputError(f"{self.folder} holds masks but no {CONFIG} that says how they came: give another --out")
+        differences = list_differences(read_yaml(path).get("computed"), dict(computed)) if masks else []
+        if differences:
+            raise InputError(
+                f"{self.folder} holds masks of another configuration: give another --out, or the settings of {path}\n"
+                + "\n".join(differences)
+            )
         try:
             (self.folder / "masks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be written: {error.strerror or error}") from None
         text = yaml.safe_dump({"computed": dict(computed), "how": dict(how)}, sort_keys=False, allow_unicode=True)
         write_bytes(path, text.encode())
-        return sum(1 for _ in (self.folder / "masks").glob("*.png"))
+        return masks
 
     def sweep_up(self) -> None:
         """Remove what killed runs left half-written. Only when no process writes here any more."""
