@@ -1,11 +1,18 @@
 """The page's server without Gradio: uploads, memory, objects, requests, exports."""
 
+import asyncio
 import base64
 import io
 import json
+import os
+import re
 import struct
+import subprocess
+import sys
 import threading
 import zlib
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +28,10 @@ from ui_model import GRID, ColourModel, blocks_image
 from uploads import decode, view_size
 
 from iseg import seeds
+from iseg.config import find_config, read_yaml
 from iseg.errors import InputError
 
+ROOT = Path(__file__).parent.parent
 TOKEN, OTHER = "0" * 32, "1" * 32
 SETTINGS = {"entropy": 0.1, "enhancement": 1.6, "iterations": 5, "threshold": 0.5}
 
@@ -469,3 +478,78 @@ def test_exports_strip_metadata(page):
 def test_unknown_exports_are_refused(page, kind):
     image = page.upload(blocks_image())
     assert not page.ask("export", image=image, kind=kind, objects=[marks(points=[[1, 1]])])["ok"]
+
+
+# ---- the way in
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--port", "99999"], "port is 99999"),
+        (["--port", "x"], "port"),
+        (["--max_iterations", "0"], "max_iterations is 0"),
+        (["--colour", "red"], "colour"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_wrong_options_are_one_line_and_exit_2(options, message, tmp_path):
+    command = ["sh", str(ROOT / "ui" / "run.sh"), *options]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHON": sys.executable}, timeout=120
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_settings_file_is_complete():
+    values = read_yaml(find_config("ui"))
+    assert set(values) == {entry.name for entry in fields(UiSettings)}
+    assert UiSettings(**values) == UiSettings()
+
+
+def test_the_markup_passes_gradios_templates_unchanged():
+    import shell
+
+    text = shell.markup()
+    assert not any(mark in text for mark in shell.TEMPLATE_MARKS)
+    for name in set(re.findall(r'for="(iseg-[a-z]+)"', text)):
+        assert f'id="{name}"' in text
+
+
+def test_the_guard_refuses_large_bodies_and_gradios_uploads():
+    import shell
+
+    async def app(scope, receive, send):
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            size += len(message.get("body", b""))
+            if not message.get("more_body"):
+                break
+        await shell.PlainTextResponse(f"got {size}")(scope, receive, send)
+
+    def status(path: str, chunks: list[bytes], headers: list[tuple[bytes, bytes]] = ()) -> int | None:
+        messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+        messages[-1]["more_body"] = False
+        sent: list[dict] = []
+
+        async def receive():
+            return messages.pop(0)
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "headers": list(headers)}
+        asyncio.run(shell.Guard(app, limit=100)(scope, receive, send))
+        return sent[0]["status"] if sent else None
+
+    assert status("/gradio_api/component_server/", [b"x" * 60, b"x" * 40]) == 200
+    assert status("/gradio_api/component_server/", [b"x" * 60, b"x" * 60]) is None  # chunked: no length was declared
+    assert status("/gradio_api/component_server/", [b""], [(b"content-length", b"101")]) == 413
+    assert status("/gradio_api/component_server/", [b""], [(b"content-length", b"-1")]) == 413
+    assert status("/gradio_api/upload", [b"x"]) == 404

@@ -33,6 +33,7 @@ CODES: tuple[tuple[type[Exception], str], ...] = (
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 THUMBNAIL = 192
 MAX_EXAMPLES = 24
+LABEL_FOLDERS = {"masks", "labels", "truth", "results"}
 
 
 class Api:
@@ -157,8 +158,8 @@ class Api:
     def _example_files(self) -> dict[str, Path]:
         if self._examples is None:
             folder = self.settings.examples_folder
-            found = sorted(folder.glob("*")) if folder.is_dir() else []
-            pictures = [path for path in found if path.suffix.lower() in SUFFIXES and path.is_file()]
+            found = sorted(folder.rglob("*")) if folder.is_dir() else []
+            pictures = [path for path in found if path.suffix.lower() in SUFFIXES and not _is_truth(path, folder)]
             self._examples = {path.stem.replace("_", " "): path for path in pictures[:MAX_EXAMPLES]}
         return self._examples
 
@@ -189,6 +190,11 @@ def answered(method: Callable[[Request], Answer]) -> Callable[[Request], Answer]
 
     function.__name__ = method.__name__
     return function
+
+
+def _is_truth(path: Path, folder: Path) -> bool:
+    """Whether a file of the examples is a label map rather than a picture."""
+    return any(part in LABEL_FOLDERS for part in path.relative_to(folder).parts[:-1])
 
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from memory import ByteCache, ImageGone
 from numpy.typing import NDArray
-from objects import Marks, PageObject, Words
+from objects import PageObject, Words
 from settings import MEGA, UiSettings
 from torch import Tensor
 from uploads import image_id
@@ -64,7 +64,7 @@ class Engine:
         self._seg: ISeg | None = None
         self._lock = threading.Lock()
         self._cache = ByteCache(settings.cache_mb * MEGA)
-        self._stages: dict[int, str] = {}
+        self.stage = ""  # what the model is doing now, for people
 
     def start(self) -> threading.Thread:
         """Load the model in the background."""
@@ -111,11 +111,6 @@ class Engine:
                 },
             }
         return described
-
-    @property
-    def stage(self) -> str:
-        """What the model is doing now, for people; "" when it is idle."""
-        return next(iter(self._stages.values()), "")
 
     @property
     def nbytes(self) -> int:
@@ -176,7 +171,7 @@ class Engine:
             try:
                 yield
             finally:
-                self._stages.clear()
+                self.stage = ""
         self._cache.trim()
 
     def _steps(self, name: str, wanted: PageObject, iterations: int) -> Tensor:
@@ -189,8 +184,8 @@ class Engine:
             check_words(wanted.source.phrases, seg.components.backbone.words)
             return seg.refine_classes(self._attend(name, wanted.source.phrases, recipe), recipe)
         attended = self._attend(name, (), recipe)
-        columns, negative = marks_columns(wanted.source, attended, self.settings.max_cells)
-        self._stages[0] = "Refining"
+        columns, negative = wanted.source.columns(attended.size, attended.grid_size, self.settings.max_cells)
+        self.stage = "Refining"
         return seg.refine_seeds(attended, columns, recipe, negative)
 
     def _attend(self, name: str, phrases: tuple[str, ...], recipe: Recipe) -> Attended:
@@ -201,18 +196,13 @@ class Engine:
         if attended is None:
             latents = self._cache.get((name, model, "latents"))
             if latents is None:
-                self._stages[0] = "Encoding the image"
+                self.stage = "Encoding the image"
                 latents = seg.encode([image], recipe)
                 self._cache.put((name, model, "latents"), latents, lambda tensor: tensor.nbytes)
-            self._stages[0] = f"Reading “{'; '.join(phrases)}” in the image" if phrases else "Reading the image"
+            self.stage = f"Reading “{'; '.join(phrases)}” in the image" if phrases else "Reading the image"
             attended = seg.attend_encoded(latents, (image.shape[0], image.shape[1]), phrases, **vars(recipe))
             self._cache.put(key, attended, lambda record: record.nbytes)
         return attended
-
-
-def marks_columns(marks: Marks, attended: Attended, max_cells: int) -> tuple[Tensor, Tensor | None]:
-    """Seed columns of an object's marks on the grid of a recorded pass."""
-    return marks.columns(attended.size, attended.grid_size, max_cells)
 
 
 def check_words(phrases: Sequence[str], known: Sequence[str] | None) -> None:

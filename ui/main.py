@@ -3,9 +3,6 @@
 import sys
 from dataclasses import fields
 
-import shell
-from api import Api
-from engine import Engine
 from jsonargparse import ArgumentError, ArgumentParser
 from settings import UiSettings
 
@@ -34,6 +31,10 @@ def main() -> int:
     """Serve until interrupted."""
     try:
         settings = settings_from()
+        import shell  # takes seconds: a wrong option is told at once
+        from api import Api
+        from engine import Engine
+
         engine = Engine(settings)
         engine.start()
         blocks = shell.build(Api(engine))

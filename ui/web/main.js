@@ -15,7 +15,7 @@ import { Sidebar } from "./sidebar.js";
 import { Solver } from "./solver.js";
 import { Stage } from "./stage.js";
 
-const POLL = 500; // ms between looks at the server's state, while there is something to wait for
+const POLL = 300; // ms between looks at the server's state, while there is something to wait for
 const HINTS = {
   point: "Click what belongs to the object; right-click or Alt+click what does not.",
   line: "Draw a line or scribble over the object; right-click what does not belong to it.",

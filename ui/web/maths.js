@@ -38,6 +38,7 @@ export function upsample(map, side, width, height, out) {
   const across = taps(side, width);
   const down = taps(side, height);
   const row = new Float64Array(side + 1);
+  const step = new Float64Array(side);
   const { lower, weight } = across;
   for (let y = 0; y < height; y++) {
     const top = down.lower[y] * side;
@@ -45,11 +46,11 @@ export function upsample(map, side, width, height, out) {
     const v = down.weight[y];
     for (let j = 0; j < side; j++) row[j] = map[top + j] * (1 - v) + map[bottom + j] * v;
     row[side] = row[side - 1];
+    for (let j = 0; j < side; j++) step[j] = row[j + 1] - row[j];
     const start = y * width;
     for (let x = 0; x < width; x++) {
       const j = lower[x];
-      const left = row[j];
-      out[start + x] = left + (row[j + 1] - left) * weight[x];
+      out[start + x] = row[j] + step[j] * weight[x];
     }
   }
   return out;

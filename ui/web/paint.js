@@ -24,13 +24,14 @@ export function paintMask(labels, colours, out) {
 // `image` and `out` are packed pixels; background pixels stay as they are.
 export function paintOverlay(image, labels, width, height, colours, opacity, out) {
   const blends = colours.map((colour) => rgb(colour).map((value) => blend(value, opacity)));
+  out.set(image);
+  let [r, g, b] = blends[0] ?? [];
+  let last = 1; // neighbours mostly share their label: its tables are looked up only when it changes
   for (let i = 0; i < labels.length; i++) {
+    const label = labels[i];
+    if (label === 0) continue;
+    if (label !== last) [r, g, b] = blends[(last = label) - 1];
     const pixel = image[i];
-    if (labels[i] === 0) {
-      out[i] = pixel;
-      continue;
-    }
-    const [r, g, b] = blends[labels[i] - 1];
     out[i] = (255 << 24) | (b[(pixel >> 16) & 255] << 16) | (g[(pixel >> 8) & 255] << 8) | r[pixel & 255];
   }
   const light = colours.map((colour) => pack(...rgb(colour).map((value) => Math.floor(0.25 * value + 0.75 * 255))));
@@ -54,10 +55,13 @@ function outline(labels, width, height, mark) {
   };
   for (let y = 0; y < height; y++) {
     const row = y * width;
+    const below = y + 1 < height ? row + width : row;
+    let label = labels[row];
     for (let x = 0; x < width; x++) {
-      const label = labels[row + x];
-      if (x + 1 < width && labels[row + x + 1] !== label) fill(x + 1 - reach, x + reach, y - reach, y + reach);
-      if (y + 1 < height && labels[row + width + x] !== label) fill(x - reach, x + reach, y + 1 - reach, y + reach);
+      const next = x + 1 < width ? labels[row + x + 1] : label;
+      if (next !== label) fill(x + 1 - reach, x + reach, y - reach, y + reach);
+      if (labels[below + x] !== label) fill(x - reach, x + reach, y + 1 - reach, y + reach);
+      label = next;
     }
   }
 }

@@ -88,11 +88,11 @@ export class Stage {
     context.lineCap = context.lineJoin = "round";
     context.setLineDash([]);
     context.strokeStyle = "#fff";
-    context.lineWidth = 5;
+    context.lineWidth = 7;
     context.stroke();
     if (isDashed) context.setLineDash([7, 5]);
     context.strokeStyle = colour;
-    context.lineWidth = 3;
+    context.lineWidth = 4;
     context.stroke();
     context.setLineDash([]);
   }
