@@ -13,6 +13,7 @@ from iseg import ISeg
 from iseg.backbone import Components
 from iseg.config import Backbone, Recipe
 from iseg.errors import InputError
+from iseg.evaluate import outputs
 from iseg.images import to_square
 from iseg.pipeline import class_words
 from iseg.results import Attended
@@ -54,16 +55,20 @@ class FakeModel(ISeg):
 
 
 def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:
-    """Let `ISeg.from_pretrained` give a `FakeModel`; the list fills with those made."""
+    """Let the model "fake" be a `FakeModel`; the list fills with those made."""
     made: list[FakeModel] = []
 
-    def from_pretrained(model: str, recipe: Recipe, *_: Any, **__: Any) -> FakeModel:
+    def weights_digest(model: str, _: str | None) -> str:
         if model != "fake":
             raise InputError(f"no model {model!r}")
+        return "fake"
+
+    def from_pretrained(_model: str, recipe: Recipe, *_: Any, **__: Any) -> FakeModel:
         made.append(FakeModel(recipe, broken))
         return made[-1]
 
     ISeg.from_pretrained = from_pretrained
+    outputs.weights_digest = weights_digest
     return made
 
 

@@ -17,8 +17,9 @@ from iseg.data.items import Item
 from iseg.data.labels import read_labels
 from iseg.data.layout import read_names
 from iseg.errors import InputError
+from iseg.evaluate import outputs
 from iseg.evaluate.config import Evaluation, Variant, computed, load_evaluation, variants
-from iseg.evaluate.outputs import Outputs, digest
+from iseg.evaluate.outputs import Outputs
 from iseg.evaluate.run import Outcome, Runner
 from iseg.evaluate.score import markdown, percent, save_summary, score_masks, table, write_csv
 from iseg.export import write_json
@@ -66,8 +67,8 @@ def evaluate(evaluation: Evaluation) -> int:
     state = PartialState(cpu=evaluation.device == "cpu", timeout=WAIT)
     say = print if state.is_main_process else _silent
     device = str(state.device) if evaluation.device == "auto" else evaluation.device
-    outputs = open_outputs(evaluation, classes, device)
-    done = sum(all(folder.finished(item.name) for _, folder in outputs) for item in items)
+    opened = open_outputs(evaluation, classes, device)
+    done = sum(all(folder.finished(item.name) for _, folder in opened) for item in items)
     if done:
         say(f"{done} of {len(items)} images were segmented before with the same configuration: they are kept")
     outcome = Outcome()
@@ -75,12 +76,12 @@ def evaluate(evaluation: Evaluation) -> int:
         seg = ISeg.from_pretrained(
             evaluation.model, evaluation.recipe, device, evaluation.dtype, backbone=evaluation.backbone
         )
-        runner = Runner(seg, classes, labels, outputs, evaluation.readers)
+        runner = Runner(seg, classes, labels, opened, evaluation.readers)
         step = evaluation.batch_size
         batches = [items[start : start + step] for start in range(0, len(items), step)]
         outcome = runner.run(batches[state.process_index :: state.num_processes], show=state.is_main_process)
     outcome = merge(gather_object([outcome]))  # also waits until every process is done
-    code = report(evaluation, items, classes, outputs, outcome) if state.is_main_process else 0
+    code = report(evaluation, items, classes, opened, outcome) if state.is_main_process else 0
     state.wait_for_everyone()
     return code
 
@@ -93,10 +94,11 @@ def open_outputs(evaluation: Evaluation, classes: list[LabelClass], device: str)
     """The folder of every variant, made or taken up. InputError if one holds masks of other settings."""
     inputs: dict[str, Any] = {
         "dtype": str(pick_dtype(evaluation.dtype, pick_device(device))).removeprefix("torch."),
+        "weights_sha256": outputs.weights_digest(evaluation.model, evaluation.backbone),
         "class_words": [[entry.name, entry.word.word, entry.word.focus] for entry in classes],
     }
     if evaluation.data.labels:
-        inputs["labels_sha256"] = digest(Path(evaluation.data.labels))
+        inputs["labels_sha256"] = outputs.digest(Path(evaluation.data.labels))
     how = {key: getattr(evaluation, key) for key in ("device", "batch_size", "readers", "limit", "out")}
     how["root"] = evaluation.data.root
     opened = []
@@ -121,7 +123,7 @@ def report(
     evaluation: Evaluation,
     items: list[Item],
     classes: list[LabelClass],
-    outputs: list[tuple[Variant, Outputs]],
+    opened: list[tuple[Variant, Outputs]],
     outcome: Outcome,
 ) -> int:
     """Score what was saved, write and print the results of every variant, sum up failures. Returns the exit code."""
@@ -129,7 +131,7 @@ def report(
     kept = [item for item in items if item.name not in lost]
     failures = dict(outcome.failures)
     rows = []
-    for variant, folder in outputs:
+    for variant, folder in opened:
         folder.sweep_up()
         if any(item.label is None for item in kept):
             print(f"masks of {len(kept)} images: {folder.folder / 'masks'} (no truth: not scored)")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from iseg.config import read_yaml
 from iseg.errors import InputError
 from iseg.export import write_bytes, write_mask, write_scores
+from iseg.weights import find_backbone, locate
 
 CONFIG = "config.yaml"
 SHOWN_DIFFERENCES = 8
@@ -108,6 +109,17 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, so that a changed input is noticed."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digest(*paths: Path) -> str:
+    """SHA-256 of the contents of files, so that a changed input is noticed."""
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def weights_digest(model: str, backbone: str | None) -> str:
+    """SHA-256 of a model's UNet weights. Raises InputError for a model that cannot be had."""
+    place = locate(find_backbone(model, backbone))
+    return digest(*([place] if place.is_file() else sorted(place.glob("unet/*.safetensors"))))
