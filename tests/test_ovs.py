@@ -1,6 +1,9 @@
-"""Open-vocabulary evaluation: labels of every source, resumed and refused, then masks; with models that take no time."""
+"""Open-vocabulary evaluation: labels of every source, resumed, refused, then masks; with models that take no time."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,15 @@ def clip_folder(tmp_path_factory):
     CLIPModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The number of threads changes the last digits of scores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +175,7 @@ def test_the_truth_as_upper_bound_and_all_classes(tmp_path, config, capsys):
     ("content", "expected"),
     [
         ({name: ["cat"] for name in NAMES[1:]}, "has no labels for 1 of 5 images: 2007_000000"),
-        ({**dict.fromkeys(NAMES, ["cat"]), NAMES[2]: ["unicorn"]}, "unknown class 'unicorn'"),
+        ({**{name: ["cat"] for name in NAMES}, NAMES[2]: ["unicorn"]}, "unknown class 'unicorn'"),
         ({"image_similarity": {NAMES[0]: ["unicorn"]}}, "unknown class 'unicorn'"),
         ({"text_similarity": {}}, "has no part 'image_similarity'"),
         ("{", "not readable"),
@@ -214,6 +226,25 @@ def test_a_broken_image_loses_nothing_else(tmp_path, config, capsys):
     assert NAMES[1] in capsys.readouterr().err
     assert list(labels(tmp_path / "out")) == [name for name in NAMES if name != NAMES[1]]
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 4
+
+
+def test_two_processes_equal_one(tmp_path, config):
+    assert main(config("one")) == 0
+    tests = Path(__file__).parent
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2"]
+    environment = {**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(tests / "ovs_fake.py"), *config("two")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    for pattern in ("labels.json", "labels_quality.json", "labels/*.json", "masks/*.png", "results.json"):
+        ours, theirs = (sorted((tmp_path / name).glob(pattern)) for name in ("one", "two"))
+        assert [path.name for path in ours] == [path.name for path in theirs] != []
+        assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in theirs]
 
 
 def test_the_prompt_switch_mends_tagclip_too(config):

@@ -1,0 +1,11 @@
+"""Open-vocabulary evaluation with a stand-in for the diffusion model, in a process of its own."""
+
+import sys
+
+from fake_model import install
+
+from ovs.main import main
+
+if __name__ == "__main__":
+    install()
+    sys.exit(main(sys.argv[1:]))
