@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from api import Api
-from engine import Engine
+from engine import Engine, load_model
 from memory import ByteCache, ImageGone, People, Superseded
 from objects import parse_object
 from PIL import Image
@@ -419,6 +419,21 @@ def test_a_request_that_waits_gives_way_to_a_later_one():
     [thread.join() for thread in threads]
     assert [answers[n]["ok"] for n in range(3)] == [True, False, True]
     assert answers[1]["code"] == "superseded"
+
+
+def test_the_embedded_model_stands_in_with_a_notice(monkeypatch, tmp_path):
+    def absent(*args, **kwargs):
+        raise InputError("not here")
+
+    monkeypatch.setattr("engine.locate", absent)
+    model, notice = load_model(UiSettings(device="cpu"))
+    assert model.components.backbone.name == "tiny"
+    assert "not on this machine" in notice
+    assert "--model sd21-base" in notice
+    model, notice = load_model(UiSettings(model=str(tmp_path), device="cpu"))
+    assert model.components.backbone.name == "tiny"
+    assert str(tmp_path) in notice
+    assert load_model(UiSettings(model="tiny", device="cpu"))[1] == ""
 
 
 # ---- exports

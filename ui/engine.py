@@ -181,7 +181,7 @@ class Engine:
             entropy=wanted.entropy, enhancement=wanted.enhancement, iterations=iterations, working_size=None
         )
         if isinstance(wanted.source, Words):
-            check_words(wanted.source.phrases, seg.components.backbone.words)
+            seg.components.backbone.check_words(wanted.source.phrases)
             return seg.refine_classes(self._attend(name, wanted.source.phrases, recipe), recipe)
         attended = self._attend(name, (), recipe)
         columns, negative = wanted.source.columns(attended.size, attended.grid_size, self.settings.max_cells)
@@ -203,10 +203,3 @@ class Engine:
             attended = seg.attend_encoded(latents, (image.shape[0], image.shape[1]), phrases, **vars(recipe))
             self._cache.put(key, attended, lambda record: record.nbytes)
         return attended
-
-
-def check_words(phrases: Sequence[str], known: Sequence[str] | None) -> None:
-    """Raises InputError for a phrase that a model with a closed vocabulary does not know."""
-    unknown = [phrase for phrase in phrases if known and phrase not in known]
-    if unknown:
-        raise InputError(f"the model does not know “{unknown[0]}”: expected some of {', '.join(known or ())}")
