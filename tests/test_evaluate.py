@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,26 @@ def test_changed_classes_or_labels_are_a_difference(tmp_path, config, made, caps
     labels.write_text(json.dumps({name: ["dog"] for name in NAMES}))
     assert main(config("out", "--data.labels", labels)) == 2
     assert "labels_sha256" in capsys.readouterr().err
+    words = tmp_path / "words.yaml"
+    words.write_text(yaml.safe_dump({"classes": [f"word {number}" for number in range(20)]}))
+    assert main(config("plain")) == 0
+    assert main(config("plain", "--data.classes", words)) == 2
+    assert "class_words" in capsys.readouterr().err
+
+
+def test_a_data_set_may_be_moved_but_another_folder_is_a_difference(tmp_path, config, voc, made, capsys):
+    assert main(config("out")) == 0
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert main(config("out", "--data.root", tmp_path / "moved")) == 0
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({name: ["cat"] for name in NAMES}))
+    folder = ["--data.kind", "folder", "--data.labels", labels, "--data.root"]
+    images = tmp_path / "moved" / "VOCdevkit" / "VOC2012" / "JPEGImages"
+    assert main(config("plain", *folder, images)) == 0
+    shutil.copytree(images, tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert main(config("plain", *folder, tmp_path / "elsewhere")) == 2
+    assert "data.root: " in capsys.readouterr().err
 
 
 def spoil(voc: Path) -> dict[str, str]:

@@ -178,11 +178,12 @@ def variants(evaluation: Evaluation) -> list[Variant]:
 
 def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
     """The settings that decide the masks, as plain values; how the run is done (device, batches, ...) is not in it."""
-    data = asdict(evaluation.data)
+    # a data set may be moved; a plain folder is known by its place only
+    kept = ("kind", "root") if evaluation.data.kind == "folder" else ("kind", "split")
     return {
         "model": evaluation.model,
         "backbone": evaluation.backbone,
-        "data": {key: data[key] for key in ("kind", "split", "classes", "labels")},
+        "data": {key: getattr(evaluation.data, key) for key in kept},
         "recipe": asdict(recipe),
         "save_scores": evaluation.save_scores,
     }

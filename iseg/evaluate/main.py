@@ -99,8 +99,8 @@ def open_outputs(evaluation: Evaluation, classes: list[LabelClass], device: str)
     }
     if evaluation.data.labels:
         inputs["labels_sha256"] = outputs.digest(Path(evaluation.data.labels))
-    how = {key: getattr(evaluation, key) for key in ("device", "batch_size", "readers", "limit", "out")}
-    how["root"] = evaluation.data.root
+    how: dict[str, Any] = {key: getattr(evaluation, key) for key in ("device", "batch_size", "readers", "limit", "out")}
+    how |= {key: getattr(evaluation.data, key) for key in ("root", "classes", "labels")}
     opened = []
     for variant in variants(evaluation):
         folder = Outputs(Path(evaluation.out) / variant.folder, evaluation.save_scores)
