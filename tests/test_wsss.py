@@ -148,11 +148,21 @@ def test_switches_work_on_the_recipe(task):
 
 
 def test_demo_takes_the_backbones_own_recipe():
-    demo = load_evaluation(["--config", "wsss/demo", "--recipe.iterations", "7"], "x")
+    demo = load_evaluation(["--config=wsss/demo", "--recipe.iterations", "7"], "x")
     row = load_backbone("tiny").recipe
     assert demo.recipe.entropy == row["entropy"]
     assert demo.recipe.cross_weights == row["cross_weights"]
     assert demo.recipe.iterations == 7
+
+
+def test_help_lists_every_setting(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["run", "--help"])
+    assert done.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(
+        f"--{name}" in shown for name in ("data.kind", "recipe.entropy", "sweep", "save_scores", "entropy_reduction")
+    )
 
 
 def shell(*arguments: str, cwd: Path, **more: str) -> subprocess.CompletedProcess:

@@ -103,8 +103,7 @@ def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] =
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
-    first.add_argument("--model")
-    known, _ = first.parse_known_args(arguments)
+    known, rest = first.parse_known_args(arguments)
     parser = ArgumentParser(prog=prog, description="Evaluate a split.", exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file, or its name below configs/ (wsss/voc)")
     parser.add_class_arguments(kind, None)
@@ -118,9 +117,13 @@ def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] =
         if not isinstance(content.get(section, {}), dict):
             raise InputError(f'{path}: Parser key "{section}": Expected a mapping. Got value: {content[section]}')
     if "recipe" not in content:
-        row = find_backbone(known.model or content.get("model", "sd21-base"), content.get("backbone"))
+        given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        given.add_argument("--model", default=content.get("model", "sd21-base"))
+        given.add_argument("--backbone", default=content.get("backbone"))
+        chosen, _ = given.parse_known_args(rest)
+        row = find_backbone(chosen.model, chosen.backbone)
         parser.set_defaults({f"recipe.{key}": value for key, value in row.recipe.items()})
-    rest = [str(path) if value == known.config else value for value in arguments]
+    rest = ["--config", str(path), *rest]
     checks = [(str(path), parser.parse_object, content), ("command line", parser.parse_args, rest)]
     for where, parse, source in checks:
         try:
