@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # several tests run small models: more threads than cores only slow each other down
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # the models of the tests are small: threads that wait for each other cost more than they save on a busy machine
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
