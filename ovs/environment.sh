@@ -12,8 +12,13 @@ export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 export ISEG_DATASETS="${ISEG_DATASETS:-$root/datasets}"
 scenes="$root/datasets/pictograms"
 
-# The pictogram scenes of the demo, made once.
+# The pictogram scenes of the demo, made once; and where its labels come from.
+labels=""
 make_scenes() {
+    if [ ! -f "$root/iseg/models/tiny_clip/model.safetensors" ]; then
+        echo "This copy has no small CLIP (iseg/models/tiny_clip): every image is asked for all 20 words instead." >&2
+        labels="--tagging.source all"
+    fi
     if [ ! -f "$scenes/VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt" ]; then
         (cd "$root" && "$python" -m scripts.train_tiny.make_set --out "$scenes" --count 200 --seed 11)
     fi

@@ -62,7 +62,8 @@ def open_folder(out: Path, settings: OpenVocabulary, classes: list[LabelClass]) 
             raise InputError(f"tagging.file {file}: no such file of labels")
         depends |= {"part": tagging.part, "sha256": digest(file)}
     path = out / CONFIG
-    if path.is_file():
+    labelled = (out / LABELS).is_file() or any((out / SCORES).glob("*.json"))
+    if path.is_file() and labelled:
         differences = list_differences(read_yaml(path), depends)
         if differences:
             raise InputError(f"{out} holds labels of other settings: give another --out, or those of {path}\n"

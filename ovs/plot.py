@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from iseg.export import write_image
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 900, 520, 70, 60, 50, 270  # pixels
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 940, 520, 70, 60, 50, 300  # pixels
 COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#e09f3e", "#6a4c93", "#5c5c5c", "#00a6a6", "#a44a3f", "#8a9a1b", "#c774b2")
 
 
@@ -16,7 +16,7 @@ def draw_lines(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, p
     points = [point for line in lines.values() for point in line]
     across = sorted({x for x, _ in points})
     low = 10 * int(min(y for _, y in points) // 10)
-    high = max(low + 10, 10 * (int(max(y for _, y in points) // 10) + 1))
+    high = max(low + 10, 10 * -int(-max(y for _, y in points) // 10))
     plot_width, plot_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ case "$task" in
     voc | context | coco) set -- --config "ovs/$task" --out "$root/runs/hyper/$task" "$@" ;;
     demo)
         make_scenes
-        set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/hyper/demo" "$@"
+        set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/hyper/demo" $labels "$@"
         ;;
     *) set -- --config "$task" "$@" ;;
 esac

@@ -25,7 +25,7 @@ case "$task" in
     voc | context | coco) set -- --config "ovs/$task" --out "$root/runs/ovs/$task" "$@" ;;
     demo)
         make_scenes
-        set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/ovs/demo" "$@"
+        set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/ovs/demo" $labels "$@"
         ;;
     *) set -- --config "$task" "$@" ;;
 esac

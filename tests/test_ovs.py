@@ -141,6 +141,11 @@ def test_other_settings_are_refused_with_the_difference(tmp_path, config, capsys
     assert labels(tmp_path / "out").keys() == set(NAMES)
 
 
+def test_a_run_that_made_no_labels_binds_nothing(tmp_path, config):
+    assert main(config("out", "--tagging.clip.model", "nowhere/at/all")) == 2
+    assert main(config("out", "--limit", "1")) == 0
+
+
 @pytest.mark.parametrize("form", ["names", "scores", "parts", "csv"])
 def test_labels_from_a_file(tmp_path, config, form, made):
     names = {name: [CLASSES[index - 1] for index in ids] for name, ids in zip(NAMES, IDS, strict=True)}
@@ -259,7 +264,7 @@ def test_sweep_prints_a_table_and_draws_a_plot(tmp_path, config, capsys, made):
     printed = capsys.readouterr().out
     assert "entropy 0.1, enhancement 1.6" in printed
     with Image.open(tmp_path / "out" / "sweep.png") as image:
-        assert image.size == (900, 520)
+        assert image.size == (940, 520)
         assert len(image.convert("P", palette=Image.Palette.ADAPTIVE).getcolors()) > 4
     assert len(json.loads((tmp_path / "out" / "variants.json").read_text())) == 8
 

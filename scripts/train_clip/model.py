@@ -94,6 +94,16 @@ def start_local(model: CLIPModel) -> None:
     positions[1:] = sines(IMAGE_SIZE // PATCH, positions.shape[1])
 
 
+@torch.no_grad()
+def start_whitened(model: CLIPModel, pixels: Tensor) -> None:
+    """Let the patch embedding start as the whitened principal components of patches of scenes (B, 3, H, W)."""
+    kernel = model.vision_model.embeddings.patch_embedding.weight  # (C, 3, P, P)
+    patches = nn.functional.unfold(pixels, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1)  # (n, 3 P P)
+    values, vectors = torch.linalg.eigh(torch.cov(patches.T))
+    strongest = vectors[:, -kernel.shape[0] :] / (values[-kernel.shape[0] :] + 1e-2).sqrt()
+    kernel.copy_(strongest.T.reshape(kernel.shape))
+
+
 def sines(side: int, width: int) -> Tensor:
     """(side * side, width) positions: sines and cosines of row and column at wavelengths from 2 to 4 * side cells."""
     count = width // 4

@@ -21,12 +21,13 @@ from transformers import CLIPModel, CLIPTokenizer
 from iseg.tagging.text import read_templates
 from iseg.tagging.vision import block, embed, project
 from scripts.train_clip.data import Batch, class_names, make_batch
-from scripts.train_clip.model import GROUNDS, make_model, make_tokenizer
+from scripts.train_clip.model import GROUNDS, make_model, make_tokenizer, start_whitened
 from scripts.train_tiny.sprites import read_words
 
 LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 1.2e-3, 100, 0.05
 BACKGROUND_WEIGHT = 0.3  # most patches are background
 PARTS_UNTIL = 0.75  # of the steps: parts of scenes first, whole scenes after
+TEXT_STEPS = 400
 TOKEN_WEIGHT = 0.5  # of the class token's loss
 CHECKPOINT_EVERY = 100
 LARGEST_SCALE = math.log(100)
@@ -44,6 +45,25 @@ def text_features(
     texts = [templates[draw(len(templates))].format(name) for name in (*names, *GROUNDS)]
     ids = tokenizer(texts, padding=True, return_tensors="pt")["input_ids"]
     return F.normalize(model.get_text_features(ids).pooler_output, dim=-1)
+
+
+def teach_words(model: CLIPModel, tokenizer: CLIPTokenizer, templates: list[str], seed: int) -> None:
+    """Train the text side alone until the words' features are at right angles, whatever the template.
+
+    Features of an untrained text side all but coincide, which leaves the image side nothing to tell apart.
+    """
+    text_side = [*model.text_model.parameters(), *model.text_projection.parameters()]
+    optimizer = torch.optim.AdamW(text_side, 2e-3, weight_decay=0.0)
+    codes = torch.linalg.qr(torch.randn(model.projection_dim, len(class_names()) + len(GROUNDS)))[0].T
+    bar = tqdm(range(TEXT_STEPS), desc="words", mininterval=10)
+    for step in bar:
+        generator = torch.Generator().manual_seed(seed + step)
+        likeness = text_features(model, tokenizer, templates, generator) @ codes.T
+        loss = F.cross_entropy(20 * likeness, torch.arange(len(codes))) + (1 - likeness.diagonal()).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        bar.set_postfix(likeness=f"{likeness.diagonal().mean():.3f}", refresh=False)
 
 
 def image_features(model: CLIPModel, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -87,8 +107,15 @@ def train(out: Path, steps: int, batch_size: int, seed: int, augmented: float) -
     tokenizer = make_tokenizer(templates)
     torch.manual_seed(seed)
     model = make_model(tokenizer).train()
-    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, (0.9, 0.98), weight_decay=WEIGHT_DECAY)
     checkpoint, first = out / "checkpoint.pt", 0
+    if not checkpoint.is_file():
+        start_whitened(model, make_batch(seed, 0, 2 * batch_size, augmented, whole=True).pixels)
+        teach_words(model, tokenizer, templates, seed)
+    model.text_model.requires_grad_(False)
+    model.text_projection.requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        (p for p in model.parameters() if p.requires_grad), LEARNING_RATE, (0.9, 0.98), weight_decay=WEIGHT_DECAY
+    )
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
