@@ -98,7 +98,10 @@ class Visitor:
 
     def settle(self) -> None:
         """Wait until there is an image, a model, and nothing on its way."""
-        self.until("(app) => app.image?.prepared && !app.solver.busy && !app.busyText && !app.watching && !app.frame")
+        self.until(
+            "(app) => app.image?.prepared && !app.solver.busy && !app.frame"
+            " && !app.progress.busyText && !app.progress.isWatching"
+        )
 
     def open(self, image: np.ndarray | bytes, name: str = "scene.png") -> None:
         """Choose an image file."""
@@ -176,7 +179,8 @@ class Visitor:
         """No objects, the first tool, the overlay, the model's settings."""
         self.page.keyboard.press("Escape")
         self.run(
-            "(app) => { app.document.reset(); app.document.touched.clear(); app.document.adopt(app.model.defaults);"
+            "(app) => { app.document.reset(); app.document.touched.clear();"
+            " app.document.adopt(app.progress.model.defaults);"
             " app.setTool('point'); app.setPanel(4); app.gallery.show(false); app.stage.fit(); app.refs.keys.close();"
             " app.refs.toasts.replaceChildren(); document.body.classList.remove('dark'); }"
         )

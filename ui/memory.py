@@ -91,7 +91,8 @@ class People:
     def name_of(self, token: str, image_id: str) -> str:
         """The name of a person's image. Raises ImageGone for an image that is not this person's."""
         with self._lock:
-            name = self._images.get(token, {}).get(image_id)
+            mine = self._images.get(token)
+            name = mine.get(image_id) if mine else None
         if name is None:
             raise ImageGone("the server no longer has this image: load it again")
         return name

@@ -1,6 +1,17 @@
 // What the person made: objects with their marks or words and their settings, and the history of it.
 
-const COLOURS = ["#ff5a5f", "#2f9bff", "#27b376", "#ffb000", "#a259ff", "#00b8c4", "#ff7ab6", "#8bc34a", "#c97b3d", "#6070ff"];
+const COLOURS = [
+  "#ff5a5f",
+  "#2f9bff",
+  "#27b376",
+  "#ffb000",
+  "#a259ff",
+  "#00b8c4",
+  "#ff7ab6",
+  "#8bc34a",
+  "#c97b3d",
+  "#6070ff",
+];
 const KEPT = 200;
 
 const GENERIC = { iterations: 10, threshold: 0.5, entropy: 0.1, enhancement: 1.6 }; // until the model tells its own

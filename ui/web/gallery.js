@@ -61,10 +61,14 @@ export class Gallery {
   async openFile(file) {
     const { max_upload: most } = this.app.limits;
     if (file.size > most) {
-      this.app.messages.error(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB: expected at most ${most / 1e6} MB.`);
+      this.app.messages.error(
+        `${file.name} has ${(file.size / 1e6).toFixed(1)} MB: expected at most ${most / 1e6} MB.`,
+      );
       return;
     }
-    await this.open(async () => this.app.server.ask("upload", { name: file.name || "pasted", data: await toBase64(file) }));
+    await this.open(async () =>
+      this.app.server.ask("upload", { name: file.name || "pasted", data: await toBase64(file) }),
+    );
   }
 
   openExample(name) {
@@ -74,7 +78,7 @@ export class Gallery {
   // Show the image that `send` brings to the server; the last one asked for wins.
   async open(send) {
     const turn = ++this.opening;
-    this.app.setBusy("Opening the image…");
+    this.app.progress.setBusy("Opening the image…");
     try {
       const answer = await send();
       const bitmap = Object.assign(new Image(), { src: answer.picture });
@@ -95,7 +99,7 @@ export class Gallery {
     } catch (error) {
       this.app.messages.error(error.message);
     } finally {
-      if (turn === this.opening) this.app.setBusy("");
+      if (turn === this.opening) this.app.progress.setBusy("");
     }
   }
 }

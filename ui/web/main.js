@@ -9,13 +9,14 @@ import { Panels } from "./panels.js";
 import { PANELS } from "./pictures.js";
 import { Player } from "./player.js";
 import * as pointer from "./pointer.js";
+import { Progress } from "./progress.js";
 import { Saver } from "./save.js";
 import { Server } from "./server.js";
 import { Sidebar } from "./sidebar.js";
 import { Solver } from "./solver.js";
 import { Stage } from "./stage.js";
+import { Words } from "./words.js";
 
-const POLL = 300; // ms between looks at the server's state, while there is something to wait for
 const HINTS = {
   point: "Click what belongs to the object; right-click or Alt+click what does not.",
   line: "Draw a line or scribble over the object; right-click what does not belong to it.",
@@ -29,21 +30,21 @@ class App {
     this.refs = {};
     root.querySelectorAll("[data-ref]").forEach((element) => (this.refs[element.dataset.ref] = element));
     this.image = null;
-    this.model = { state: "loading" };
     this.limits = { max_iterations: 20, max_objects: 40, max_upload: 25e6 };
     this.tool = "point";
     this.panel = "overlay";
     this.peeking = false;
-    this.busyText = "";
     this.server = new Server(functions);
     this.document = new Document();
     this.messages = new Messages(this.refs);
+    this.progress = new Progress(this);
     this.solver = new Solver(this);
     this.player = new Player(this);
     this.panels = new Panels(this, this.refs.panels);
     this.sidebar = new Sidebar(this, this.refs);
     this.gallery = new Gallery(this, this.refs);
     this.saver = new Saver(this, this.refs);
+    this.words = new Words(this, this.refs);
     this.stage = new Stage(this, this.refs.stage, this.refs.canvas);
     this.document.onChange(() => {
       this.solver.soon();
@@ -58,10 +59,10 @@ class App {
     this.limits = { max_iterations, max_objects, max_upload };
     this.heatTable = heatTable(heat);
     this.setTool("point");
-    this.#setModel(model);
+    this.progress.setModel(model);
     this.refs.page.dataset.state = "started";
     this.draw();
-    this.watch();
+    this.progress.watch();
     await this.gallery.fill();
   }
 
@@ -71,13 +72,10 @@ class App {
       if (button?.dataset.tool) this.setTool(button.dataset.tool);
       else if (button) this.act(button.dataset.do);
     });
-    this.refs.words.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.findWords(this.refs.words.querySelector("input").value);
-    });
     const { peek } = this.refs;
     peek.addEventListener("pointerdown", () => this.peek(true));
-    for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"]) peek.addEventListener(name, () => this.peek(false));
+    for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"])
+      peek.addEventListener(name, () => this.peek(false));
     peek.addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && this.peek(true));
     peek.addEventListener("keyup", () => this.peek(false));
     pointer.listen(this);
@@ -115,7 +113,7 @@ class App {
   }
 
   #useDefaults() {
-    const { defaults } = this.model;
+    const { defaults } = this.progress.model;
     if (!defaults) return;
     this.document.update((now) => {
       Object.assign(now.defaults, defaults);
@@ -167,41 +165,6 @@ class App {
     return this.player.step ?? object.iterations;
   }
 
-  setBusy(text) {
-    this.busyText = text;
-    this.#drawStatus();
-  }
-
-  #setModel(model) {
-    const before = this.model.state;
-    this.model = model;
-    const { model: badge, notice, chips } = this.refs;
-    badge.dataset.state = model.state;
-    badge.textContent = { loading: "loading the model…", failed: "no model" }[model.state] ?? `${model.name} on ${model.device}`;
-    badge.title = model.note ?? "";
-    if (before === model.state) return;
-    const text = model.notice || model.error;
-    notice.hidden = !text;
-    notice.firstChild.textContent = text;
-    if (model.state !== "ready") return;
-    this.document.adopt(model.defaults);
-    chips.replaceChildren(...model.words.map((word) => this.#chip(word)));
-    this.setTool(this.tool);
-    this.prepare();
-  }
-
-  #chip(word) {
-    const input = this.refs.words.querySelector("input");
-    const chip = Object.assign(document.createElement("button"), { type: "button", className: "chip", textContent: word });
-    chip.addEventListener("click", () => {
-      const parts = input.value.split(";").map((part) => part.trim()).filter(Boolean);
-      if (!parts.includes(word)) parts.push(word);
-      input.value = parts.join("; ");
-      input.focus();
-    });
-    return chip;
-  }
-
   setImage(image) {
     this.player.stop();
     this.image = image;
@@ -211,24 +174,7 @@ class App {
     this.stage.setImage(image);
     this.refs["full-size"].textContent = `${image.width} × ${image.height} pixels`;
     this.refs.page.dataset.image = image.id;
-    this.prepare();
-  }
-
-  // The pass that all marks share, as soon as there are a model and an image.
-  async prepare() {
-    const { image } = this;
-    if (!image || image.prepared || image.preparing || this.model.state !== "ready") return;
-    image.preparing = true;
-    this.watch();
-    try {
-      await this.request("prepare");
-      image.prepared = true;
-    } catch (error) {
-      if (error.code !== "superseded" && image === this.image) this.messages.error(error.message);
-    }
-    image.preparing = false;
-    this.solver.soon();
-    this.draw();
+    this.progress.prepare();
   }
 
   // A request about the image; if the server had to forget the image, it is sent again first.
@@ -241,54 +187,6 @@ class App {
       await image.send();
       return this.server.ask(name, { image: image.id, ...details });
     }
-  }
-
-  async findWords(text) {
-    const phrases = text.split(";").map((phrase) => phrase.trim()).filter(Boolean);
-    if (!this.image) return this.messages.hint("Open an image first.");
-    if (this.model.state !== "ready") return this.messages.hint("The model is still being loaded.");
-    if (!phrases.length) return this.messages.hint("Type what to find, for example: dog; sofa");
-    this.setBusy(`Looking for ${phrases.join(", ")}…`);
-    try {
-      const { entropy, enhancement, iterations, threshold } = this.document.now.defaults;
-      const { image } = this;
-      const found = await this.solver.find(phrases, { entropy, enhancement, iterations, threshold });
-      if (image === this.image) this.document.addWords(found);
-    } catch (error) {
-      if (error.code !== "superseded") this.messages.error(error.message);
-    }
-    this.setBusy("");
-    return undefined;
-  }
-
-  // Follow the server's state while there is something to wait for.
-  async watch() {
-    if (this.watching) return;
-    this.watching = true;
-    while (this.model.state === "loading" || this.image?.preparing || this.solver.busy || this.busyText) {
-      try {
-        const { model, stage } = await this.server.ask("status");
-        this.stageText = stage;
-        this.#setModel(model);
-      } catch (error) {
-        this.stageText = "";
-        this.messages.error(error.message);
-      }
-      this.#drawStatus();
-      await new Promise((resolve) => setTimeout(resolve, POLL));
-    }
-    this.watching = false;
-    this.#drawStatus();
-  }
-
-  #drawStatus() {
-    const { image, model } = this;
-    const isWaiting = image && !image.prepared;
-    let text = this.busyText;
-    if (!text && isWaiting) text = model.state === "loading" ? "Waiting for the model…" : image.preparing ? `${this.stageText || "Waiting for the model"}…` : "";
-    if (!text && this.solver.busy && image?.prepared) text = `${this.stageText || "Refining"}…`;
-    this.messages.status(text, Boolean(text));
-    this.refs.page.dataset.busy = String(Boolean(text) || this.solver.busy);
   }
 
   // Resolves when nothing is on its way any more.
@@ -307,10 +205,13 @@ class App {
     this.stage.draw();
     this.panels.draw();
     this.sidebar.draw();
-    this.#drawStatus();
+    this.progress.draw();
     const { refs, document: doc } = this;
     refs.percent.textContent = `${Math.round(this.stage.view.scale * 100)} %`;
-    for (const [name, list] of [["undo", doc.past], ["redo", doc.future]]) {
+    for (const [name, list] of [
+      ["undo", doc.past],
+      ["redo", doc.future],
+    ]) {
       refs.page.querySelector(`[data-do=${name}]`).disabled = list.length === 0;
     }
     const play = refs.page.querySelector("[data-do=play]");

@@ -48,8 +48,10 @@ export class Panels {
       context.lineWidth = 2;
       for (const [x, y] of marks.points) context.fillRect(x * scale - 2.5, y * scale - 2.5, 5, 5);
       context.beginPath();
-      for (const line of marks.lines) line.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](x * scale, y * scale));
-      for (const [x0, y0, x1, y1] of marks.boxes) context.rect(x0 * scale, y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale);
+      for (const line of marks.lines)
+        line.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](x * scale, y * scale));
+      for (const [x0, y0, x1, y1] of marks.boxes)
+        context.rect(x0 * scale, y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale);
       context.stroke();
       context.fillStyle = "#111418";
       for (const [x, y] of marks.negative) context.fillRect(x * scale - 2.5, y * scale - 2.5, 5, 5);

@@ -70,7 +70,13 @@ export class Pictures {
   // What decides a picture: while it stays the same, zoom and pan need no new pixels.
   signature(panel) {
     const { document: doc, solver, subject } = this.app;
-    const each = (object) => [object.id, solver.mapsOf(object)?.serial, this.app.iterationOf(object), object.threshold, object.colour];
+    const each = (object) => [
+      object.id,
+      solver.mapsOf(object)?.serial,
+      this.app.iterationOf(object),
+      object.threshold,
+      object.colour,
+    ];
     return [panel, doc.now.opacity, subject?.id, ...doc.visible.map(each)].join();
   }
 
@@ -82,7 +88,8 @@ export class Pictures {
     if (panel === "seed" || panel === "refined") return this.paintMap(panel === "seed");
     const colours = this.decide().map((object) => object.colour);
     if (panel === "mask") paintMask(this.labels, colours, this.out);
-    else paintOverlay(this.pixels, this.labels, this.width, this.height, colours, this.app.document.now.opacity, this.out);
+    else
+      paintOverlay(this.pixels, this.labels, this.width, this.height, colours, this.app.document.now.opacity, this.out);
     return this.put(this.out);
   }
 

@@ -12,7 +12,8 @@ export class Player {
 
   toggle() {
     if (this.step !== null) return this.stop();
-    if (!this.app.document.visible.length) return this.app.messages.hint("There is nothing to play yet: mark an object first.");
+    if (!this.app.document.visible.length)
+      return this.app.messages.hint("There is nothing to play yet: mark an object first.");
     let tick = 0;
     const last = this.app.limits.max_iterations;
     const next = () => {

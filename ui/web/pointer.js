@@ -63,14 +63,18 @@ export function listen(app) {
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  canvas.addEventListener("wheel", (event) => {
-    if (!app.image) return;
-    event.preventDefault();
-    if (event.shiftKey) {
-      stage.view.pan(-event.deltaY - event.deltaX, 0);
-      app.draw();
-    } else stage.zoom(WHEEL ** -event.deltaY, ...place(event));
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      if (!app.image) return;
+      event.preventDefault();
+      if (event.shiftKey) {
+        stage.view.pan(-event.deltaY - event.deltaX, 0);
+        app.draw();
+      } else stage.zoom(WHEEL ** -event.deltaY, ...place(event));
+    },
+    { passive: false },
+  );
   canvas.addEventListener("keydown", (event) => moveCursor(app, event));
   canvas.addEventListener("blur", () => app.draw());
 }

@@ -30,7 +30,7 @@ export class Saver {
     const { document: doc } = this.app;
     if (!this.app.image || !doc.visible.length) throw new Error("There is nothing to save yet: mark an object first.");
     this.app.player.stop();
-    this.app.setBusy("Saving…");
+    this.app.progress.setBusy("Saving…");
     try {
       await this.app.settled(); // what is shown now, not what it was before the last change
       const objects = doc.visible.map(({ id, hidden, ...rest }) => rest);
@@ -39,7 +39,7 @@ export class Saver {
       download(new Blob([bytes], { type: answer.type }), answer.name);
       this.app.messages.done(`Saved ${answer.name}`);
     } finally {
-      this.app.setBusy("");
+      this.app.progress.setBusy("");
     }
   }
 
@@ -47,7 +47,13 @@ export class Saver {
     const { image, document: doc } = this.app;
     if (!image) return this.app.messages.hint("There is nothing to save yet: open an image first.");
     const { id, name, width, height } = image;
-    const session = { format: FORMAT, version: 1, image: { id, name, width, height }, opacity: doc.now.opacity, objects: doc.now.objects };
+    const session = {
+      format: FORMAT,
+      version: 1,
+      image: { id, name, width, height },
+      opacity: doc.now.opacity,
+      objects: doc.now.objects,
+    };
     const stem = name.replace(/\.[^.]*$/, "") || "image";
     download(new Blob([JSON.stringify(session, null, 1)], { type: "application/json" }), `${stem}_session.json`);
     return undefined;
@@ -59,7 +65,9 @@ export class Saver {
     const { name, width, height, id } = session.image;
     if (!image) throw new Error(`Open the image first: ${name} (${width} × ${height}).`);
     if (image.width !== width || image.height !== height) {
-      throw new Error(`This session was made on ${name} (${width} × ${height}); the open image has ${image.width} × ${image.height}.`);
+      throw new Error(
+        `This session was made on ${name} (${width} × ${height}); the open image has ${image.width} × ${image.height}.`,
+      );
     }
     if (image.id !== id) this.app.messages.hint(`This session was made on another image: ${name}.`);
     doc.update((now) => {
@@ -78,7 +86,8 @@ export function parseSession(text, limits) {
   } catch {
     throw new Error("The session is not JSON: expected a file saved with “Session”.");
   }
-  if (value?.format !== FORMAT || value.version !== 1) throw new Error("The file is not a session: expected one saved with “Session”.");
+  if (value?.format !== FORMAT || value.version !== 1)
+    throw new Error("The file is not a session: expected one saved with “Session”.");
   const { image, objects } = value;
   if (!image || typeof image.name !== "string" || !Number.isInteger(image.width) || !Number.isInteger(image.height)) {
     throw new Error("The session does not say which image it is of.");
@@ -86,32 +95,46 @@ export function parseSession(text, limits) {
   if (!Array.isArray(objects) || objects.length > limits.max_objects) {
     throw new Error(`The session holds no list of at most ${limits.max_objects} objects.`);
   }
-  return { image, opacity: within(value.opacity, "opacity", 0, 1), objects: objects.map((each) => parseObject(each, limits)) };
+  return {
+    image,
+    opacity: within(value.opacity, "opacity", 0, 1),
+    objects: objects.map((each) => parseObject(each, limits)),
+  };
 }
 
 function parseObject(value, limits) {
   const { name, colour, marks, words } = value ?? {};
-  if (typeof name !== "string" || !COLOUR.test(colour)) throw new Error("An object of the session has no name or colour.");
+  if (typeof name !== "string" || !COLOUR.test(colour))
+    throw new Error("An object of the session has no name or colour.");
   const object = { name: name.slice(0, 60), colour, hidden: value.hidden === true };
   const most = { iterations: limits.max_iterations, threshold: 1, entropy: 1, enhancement: 10 };
-  for (const setting of SETTINGS) object[setting] = within(value[setting], `${setting} of ${object.name}`, 0, most[setting]);
+  for (const setting of SETTINGS)
+    object[setting] = within(value[setting], `${setting} of ${object.name}`, 0, most[setting]);
   if (words) {
     const { phrases, index } = words;
-    const isGood = Array.isArray(phrases) && phrases.every((phrase) => typeof phrase === "string") && phrases[index] !== undefined;
+    const isGood =
+      Array.isArray(phrases) && phrases.every((phrase) => typeof phrase === "string") && phrases[index] !== undefined;
     if (!isGood) throw new Error(`The words of ${object.name} cannot be read.`);
     return { ...object, words: { phrases, index } };
   }
   const tuples = (list, length) =>
-    Array.isArray(list) && list.every((each) => Array.isArray(each) && each.length === length && each.every(Number.isFinite));
-  const isGood = marks && tuples(marks.points, 2) && tuples(marks.negative, 2) && tuples(marks.boxes, 4) &&
-    Array.isArray(marks.lines) && marks.lines.every((line) => line.length && tuples(line, 2));
+    Array.isArray(list) &&
+    list.every((each) => Array.isArray(each) && each.length === length && each.every(Number.isFinite));
+  const isGood =
+    marks &&
+    tuples(marks.points, 2) &&
+    tuples(marks.negative, 2) &&
+    tuples(marks.boxes, 4) &&
+    Array.isArray(marks.lines) &&
+    marks.lines.every((line) => line.length && tuples(line, 2));
   if (!isGood) throw new Error(`The marks of ${object.name} cannot be read.`);
   const { points, negative, lines, boxes } = marks;
   return { ...object, marks: { points, negative, lines, boxes } };
 }
 
 function within(value, name, low, high) {
-  if (!Number.isFinite(value) || value < low || value > high) throw new Error(`The session's ${name} is ${value}: expected ${low}..${high}.`);
+  if (!Number.isFinite(value) || value < low || value > high)
+    throw new Error(`The session's ${name} is ${value}: expected ${low}..${high}.`);
   return value;
 }
 

@@ -67,7 +67,8 @@ export class Sidebar {
     objects.forEach((object, index) => {
       let row = this.rows.get(object.id);
       if (!row) this.rows.set(object.id, (row = this.#makeRow(object.id)));
-      if (this.refs.objects.children[index] !== row) this.refs.objects.insertBefore(row, this.refs.objects.children[index] ?? null);
+      if (this.refs.objects.children[index] !== row)
+        this.refs.objects.insertBefore(row, this.refs.objects.children[index] ?? null);
       const [pick, colour, name, kind, eye, bin] = row.children;
       const isSelected = object.id === selected;
       row.classList.toggle("selected", isSelected);

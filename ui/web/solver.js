@@ -76,7 +76,7 @@ export class Solver {
     const slot = marks ? `object ${object.id}` : `words ${words.phrases.join(";")} ${object.id}`;
     const wanted = { ...source, entropy, enhancement, iterations, threshold };
     this.asked.set(key, true);
-    this.app.watch();
+    this.app.progress.watch();
     try {
       this.#keep(key, await this.app.request("solve", { object: wanted, slot }));
     } catch (error) {

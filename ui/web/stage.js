@@ -73,7 +73,17 @@ export class Stage {
     context.globalAlpha = isSelected ? 1 : 0.55;
     for (const line of marks.lines ?? []) this.stroke(line, colour, false);
     for (const [x0, y0, x1, y1] of marks.boxes ?? []) {
-      this.stroke([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]], colour, true);
+      this.stroke(
+        [
+          [x0, y0],
+          [x1, y0],
+          [x1, y1],
+          [x0, y1],
+          [x0, y0],
+        ],
+        colour,
+        true,
+      );
     }
     for (const point of marks.points ?? []) this.dot(point, colour, "+");
     for (const point of marks.negative ?? []) this.dot(point, "#111418", "−");
@@ -120,11 +130,19 @@ export class Stage {
   drawCursor() {
     const { context } = this;
     const [x, y] = this.view.toStage(...this.cursor);
-    for (const [colour, width] of [["#fff", 4], ["#111418", 1.5]]) {
+    for (const [colour, width] of [
+      ["#fff", 4],
+      ["#111418", 1.5],
+    ]) {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.beginPath();
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      for (const [dx, dy] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
         context.moveTo(x + 5 * dx, y + 5 * dy);
         context.lineTo(x + 16 * dx, y + 16 * dy);
       }
