@@ -12,9 +12,10 @@ from transformers import CLIPTokenizer
 from scripts.train_tiny.backgrounds import COLOURS
 from scripts.train_tiny.captions import caption
 from scripts.train_tiny.model import MAX_TOKENS, RENDER_SIZE
-from scripts.train_tiny.scenes import MAX_OBJECTS, Scene, render, scene_rng
+from scripts.train_tiny.scenes import Scene, render, scene_rng
 from scripts.train_tiny.sprites import read_words
 
+CROWD = 6  # objects at most: more than elsewhere, since every object teaches
 TRAIN_SEED = 1  # sets of other seeds (evaluation, examples, demos) are never trained on
 GROUNDS = list(COLOURS)
 
@@ -22,7 +23,7 @@ GROUNDS = list(COLOURS)
 @dataclass
 class Batch:
     """images (B, 3, S, S) uint8; truth (B, K, S, S) uint8, 0 or 1; tokens (B, L); spans (B, K, L) of 0 and 1;
-    present (B, K) bool: the caption names the class.
+    present (B, K) bool: the caption names the class; ids (B, K) VOC class ids, 0 = no such object.
     """
 
     images: Tensor
@@ -30,6 +31,7 @@ class Batch:
     tokens: Tensor
     spans: Tensor
     present: Tensor
+    ids: Tensor
 
 
 class SceneBank:
@@ -49,7 +51,7 @@ class SceneBank:
     def __getitem__(self, index: int) -> Scene:
         pixels, (filled, *grounds) = self.pixels[index], self.grounds[index]
         if not filled:
-            scene = render(scene_rng(TRAIN_SEED, index), (RENDER_SIZE, RENDER_SIZE), augment=True)
+            scene = render(scene_rng(TRAIN_SEED, index), (RENDER_SIZE, RENDER_SIZE), augment=True, max_objects=CROWD)
             pixels[..., :3], pixels[..., 3] = scene.image, scene.mask
             kinds = [GROUNDS.index(ground) for ground in scene.grounds]
             self.grounds[index] = (1, kinds[0], kinds[-1])
@@ -96,17 +98,18 @@ def collate(scenes: list[Scene], rng: np.random.Generator, tokenizer: CLIPTokeni
         return_offsets_mapping=True, return_tensors="np",
     )  # fmt: skip
     count, side = len(scenes), scenes[0].mask.shape[0]
-    truth = np.zeros((count, MAX_OBJECTS, side, side), np.uint8)
-    spans = np.zeros((count, MAX_OBJECTS, MAX_TOKENS), np.float32)
-    present = np.zeros((count, MAX_OBJECTS), bool)
+    truth = np.zeros((count, CROWD, side, side), np.uint8)
+    spans = np.zeros((count, CROWD, MAX_TOKENS), np.float32)
+    present = np.zeros((count, CROWD), bool)
+    ids = np.zeros((count, CROWD), np.int64)
     for i, (scene, (_, named)) in enumerate(zip(scenes, described, strict=True)):
         for k, label in enumerate(label for label in np.unique(scene.mask) if label):
-            truth[i, k] = scene.mask == label
+            truth[i, k], ids[i, k] = scene.mask == label, label
             if label in named:
                 start, end = named[int(label)]
                 offsets = encoded["offset_mapping"][i]
                 spans[i, k] = (offsets[:, 0] < end) & (offsets[:, 1] > start)
                 present[i, k] = spans[i, k].any()
     images = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
-    tensors = (images, truth, encoded["input_ids"].astype(np.int64), spans, present)
+    tensors = (images, truth, encoded["input_ids"].astype(np.int64), spans, present, ids)
     return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in tensors))

@@ -35,6 +35,22 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
+def word_loss(logits: Tensor, truth: Tensor, ids: Tensor) -> Tensor:
+    """Cross-entropy of "which of all words is this?" at the cells of objects; every object counts the same.
+
+    Captions alone teach telling words apart slowly: most of their words have no rival of the same scene to lose to.
+
+    logits: (B, heads, r r, W) of one layer, before the softmax. truth (B, K, g, g); ids (B, K) 1..W, 0 = no object.
+    """
+    side = round(logits.shape[2] ** 0.5)
+    share = F.adaptive_avg_pool2d(truth, side).flatten(2)  # (B, K, r r)
+    exists = (ids > 0) & (share.sum(-1) > 0)
+    weight = share / share.sum(-1, keepdim=True).clamp_min(EPSILON) * exists[..., None]
+    index = (ids - 1).clamp_min(0)[:, None, None].expand(-1, *logits.shape[1:3], -1)  # (B, heads, r r, K)
+    chosen = logits.log_softmax(-1).gather(-1, index).mean(1)  # (B, r r, K)
+    return -(chosen * weight.transpose(1, 2)).sum() / exists.sum().clamp_min(1)
+
+
 def fuse(probabilities: dict[int, Tensor], weights: dict[int, float], size: int) -> Tensor:
     """Class maps (B, K, g g) of the method: each resolution divided by its spatial sum, bilinear, weighted sum."""
     total = 0

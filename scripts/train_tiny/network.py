@@ -14,6 +14,7 @@ class RecordingProcessor:
     def __init__(self) -> None:
         self.active = False
         self.probabilities: Tensor | None = None
+        self.query: Tensor | None = None  # (B, heads, positions, d)
 
     def __call__(
         self,
@@ -30,7 +31,7 @@ class RecordingProcessor:
         )
         if self.active:
             probabilities = (query @ key.transpose(-1, -2) * attn.scale).softmax(-1)
-            self.probabilities = probabilities.mean(1)
+            self.probabilities, self.query = probabilities.mean(1), query
             mixed = probabilities @ value
         else:
             mixed = F.scaled_dot_product_attention(query, key, value)
@@ -59,12 +60,13 @@ class MapNetwork(nn.Module):
                 unet.get_submodule(name).set_processor(recorder)
 
     def forward(
-        self, latents: Tensor, timesteps: Tensor, text: Tensor, queries: Tensor
-    ) -> tuple[dict[int, Tensor], Tensor]:
+        self, latents: Tensor, timesteps: Tensor, text: Tensor, queries: Tensor, words: Tensor | None = None
+    ) -> tuple[dict[int, Tensor], Tensor, list[Tensor]]:
         """Noisy latents (B, C, g, g), timesteps (B,), text (B, L, E), query positions (B, Q) of the g x g grid.
 
         Returns the cross maps {resolution r: (B, r r, L)}, means over layers and heads, and self-attention rows
-        (B, Q, g g), means over heads.
+        (B, Q, g g), means over heads; and, for embeddings `words` (W, E), what every recorded layer's queries make of
+        these words: a list of logits (B, heads, r r, W).
         """
         everything = [recorder for recorders in self.recorders.values() for recorder in recorders]
         for recorder in everything:
@@ -87,9 +89,20 @@ class MapNetwork(nn.Module):
             resolution: torch.stack([recorder.probabilities for recorder in recorders]).mean(0)
             for resolution, recorders in self.recorders.items()
         }
+        logits = [] if words is None else self.word_logits(words)
         for recorder in everything:
-            recorder.active, recorder.probabilities = False, None
-        return maps, rows
+            recorder.active, recorder.probabilities, recorder.query = False, None, None
+        return maps, rows, logits
+
+    def word_logits(self, words: Tensor) -> list[Tensor]:
+        """Scaled dot products of the recorded queries with the keys of words (W, E): (B, heads, r r, W) per layer."""
+        logits = []
+        for resolution, layers in CROSS_LAYERS.items():
+            for name, recorder in zip(layers, self.recorders[resolution], strict=True):
+                attn = self.unet.get_submodule(name)
+                key = split_heads(attn.to_k(words)[None], attn.heads)  # (1, heads, W, d)
+                logits.append(recorder.query @ key.transpose(-1, -2) * attn.scale)
+        return logits
 
     @staticmethod
     def rows(transformer: nn.Module, x: Tensor, queries: Tensor) -> Tensor:

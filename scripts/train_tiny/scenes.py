@@ -94,7 +94,7 @@ def place(
     height, width = owner.shape
     for attempt in range(TRIES if crowd else 10 * TRIES):
         largest = LARGEST * 0.9 ** (crowd + attempt / 2)
-        scale = SMALLEST * max(1.0, largest / SMALLEST) ** rng.random()
+        scale = rng.uniform(SMALLEST, max(SMALLEST, largest))
         matrix, full = transform(rng, sprite.shape, (height, width), scale)
         flags = {"dsize": (width, height), "flags": cv2.INTER_LINEAR}
         small, matrix = shrink(sprite, matrix)

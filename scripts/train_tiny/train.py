@@ -4,8 +4,8 @@
 
 goes on from the last checkpoint of that folder if there is one. The learning rate warms up, stays, and falls to zero
 over the last `--decay-steps`; so a run can be stopped at any time and finished from its last checkpoint with a new
-`--steps`. Each of `--processes` works on its share of every batch on one thread and gradients are averaged: on a busy machine this
-is faster than one process with many threads.
+`--steps`. Each of `--processes` works on its share of every batch on one thread and gradients are averaged: on a busy
+machine this is faster than one process with many threads.
 """
 
 import argparse

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from scripts.train_tiny import losses
 from scripts.train_tiny.batches import Batch, BatchPlan
+from scripts.train_tiny.captions import prompt
 from scripts.train_tiny.model import (
     GRID,
     LATENT_CHANNELS,
+    MAX_TOKENS,
     build_scheduler,
     build_text_encoder,
     build_tokenizer,
@@ -22,6 +24,7 @@ from scripts.train_tiny.model import (
     patch_basis,
 )
 from scripts.train_tiny.network import MapNetwork
+from scripts.train_tiny.sprites import read_words
 
 TIMESTEP, NOISE_SEED = 100, 1101  # what inference uses
 ENHANCEMENT = 1.6
@@ -35,17 +38,18 @@ class Settings:
 
     steps: int = 6000
     decay_steps: int = 1000
-    warmup_steps: int = 150
+    warmup_steps: int = 100
     batch_size: int = 16
-    bank_size: int = 24576
-    learning_rate: float = 1.2e-3
+    bank_size: int = 16384
+    learning_rate: float = 4e-4
     queries: int = 96
     token: float = 1.0
+    word: float = 2.0
     region: float = 0.5
     raw: float = 1.0
     refined: float = 1.0
     denoise: float = 0.5
-    denoise_every: int = 8
+    denoise_every: int = 16
     ema: float = 0.998
     checkpoint_every: int = 250
     processes: int = 2
@@ -126,7 +130,7 @@ class Trainer:
         truth = F.adaptive_avg_pool2d(batch.truth.float(), GRID)
         labels = losses.cell_labels(truth)
         queries = losses.sample_queries(labels, self.settings.queries, generator)
-        maps, rows = self.network(noisy, timesteps, text, queries)
+        maps, rows, logits = self.network(noisy, timesteps, text, queries, self.word_embeddings())
         probabilities = {r: losses.class_probabilities(values, batch.spans) for r, values in maps.items()}
         fused = losses.fuse(probabilities, CROSS_WEIGHTS, GRID)
         asked = queries[:, None].expand(-1, truth.shape[1], -1)
@@ -134,20 +138,30 @@ class Trainer:
         token = sum(losses.token_loss(values, truth, batch.present) for values in probabilities.values())
         return {
             "token": token,
+            "word": sum(losses.word_loss(values, truth, batch.ids) for values in logits) / len(logits),
             "region": losses.region_loss(rows, queries, labels, truth),
             "raw": losses.label_loss(fused, flat, batch.present),
             "refined": losses.label_loss(losses.refined_scores(rows, fused), flat.gather(2, asked), batch.present),
         }
 
+    def word_embeddings(self) -> Tensor:
+        """Enhanced embeddings (W, E) of the 20 class words, each the last token of its word in a prompt of its own."""
+        texts = [prompt([word.name]) for word in read_words()]
+        encoded = self.tokenizer(texts, padding="max_length", max_length=MAX_TOKENS, return_offsets_mapping=True)
+        ends = [len("a photograph of ") + len(word.name) for word in read_words()]
+        last = [[b for _, b in row].index(end) for row, end in zip(encoded["offset_mapping"], ends, strict=True)]
+        states = self.text_encoder(torch.tensor(encoded["input_ids"])).last_hidden_state
+        return ENHANCEMENT * states[torch.arange(len(last)), torch.tensor(last)]
+
     def noise(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Half of the batch gets inference's own noise and timestep, a quarter steps near it, a quarter any other."""
+        """Three quarters of the batch get inference's own noise and timestep, the rest others, half of them near it."""
         count = len(latents)
         noise = torch.randn(latents.shape, generator=generator)
-        noise[: count // 2] = self.fixed_noise
+        noise[: 3 * count // 4] = self.fixed_noise
         near = TIMESTEP + 50 * torch.randn(count, generator=generator)
         uniform = torch.rand(count, generator=generator) * LATEST_SUPERVISED
-        timesteps = torch.where(torch.arange(count) < 3 * count // 4, near, uniform).clamp(0, LATEST_SUPERVISED).long()
-        timesteps[: count // 2] = TIMESTEP
+        timesteps = torch.where(torch.arange(count) < 7 * count // 8, near, uniform).clamp(0, LATEST_SUPERVISED).long()
+        timesteps[: 3 * count // 4] = TIMESTEP
         return noise, timesteps
 
     def denoising(self, batch: Batch, latents: Tensor, generator: torch.Generator) -> Tensor:
