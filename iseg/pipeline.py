@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg import cross, masks, prompt, refine, seeds
-from iseg.attention import AttentionRecord, Layers
+from iseg import passes, prompt, seeds
 from iseg.backbone import Components, load
 from iseg.config import Recipe, load_recipe
 from iseg.errors import InputError
-from iseg.images import ImageLike, read_image, to_square
+from iseg.images import ImageLike, read_image
 from iseg.prompt import ClassWord
 from iseg.results import Attended, Segmentation
 from iseg.seeds import Point
+from iseg.solve import refine_classes, refine_seeds, solve, solve_seeds
 from iseg.weights import find_backbone
 
-EMPTY = " "  # the prompt whose self-attention all seeds share
 KEPT_PASSES = 2  # recorded passes kept per image: the empty prompt's and the last text's
 
 
@@ -30,7 +28,12 @@ class ISeg:
     """Training-free segmentation of one image at a time (`set_image`, `segment`) or of batches (`segment_batch`).
 
     Not thread-safe: one caller at a time.
+
+    `attend` and `solve` are its two halves: what costs a pass, and what a change of settings repeats.
     """
+
+    solve, solve_seeds = staticmethod(solve), staticmethod(solve_seeds)
+    refine_classes, refine_seeds = staticmethod(refine_classes), staticmethod(refine_seeds)
 
     def __init__(self, components: Components, recipe: Recipe) -> None:
         self.components, self.recipe = components, recipe
@@ -132,7 +135,7 @@ class ISeg:
 
     def _attend_current(self, recipe: Recipe, words: list[ClassWord]) -> Attended:
         layers = self.components.backbone.layers(recipe)
-        text = prompt.build(recipe.prompt, words, recipe.context).text if words else EMPTY
+        text = prompt.build(recipe.prompt, words, recipe.context).text if words else passes.EMPTY
         key = (
             text,
             tuple(words),
@@ -145,17 +148,15 @@ class ISeg:
             if recipe.resize not in self._latents:
                 self._latents[recipe.resize] = self.encode([self.image], recipe)
             latents = self._latents[recipe.resize]
-            self._passes[key] = self._attend(latents, [words], [self.image.shape[:2]], recipe)[0]
+            self._passes[key] = passes.attend(self.components, latents, [words], [self.image.shape[:2]], recipe)[0]
             if len(self._passes) > KEPT_PASSES:
                 self._passes.popitem(last=False)
         self._passes.move_to_end(key)
         return self._passes[key]
 
-    @torch.inference_mode()
     def encode(self, images: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Tensor:
         """B images (H, W, 3) uint8 of any sizes -> latents (B, C, h, w)."""
-        side = self.components.backbone.image_size
-        return self.components.encode(torch.stack([to_square(image, side, recipe.resize) for image in images]))
+        return passes.encode(self.components, images, recipe)
 
     def attend(
         self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Sequence[str | ClassWord]], **settings: Any
@@ -163,7 +164,8 @@ class ISeg:
         """One batched pass over B images (H, W, 3) uint8, each with its own classes."""
         recipe = self.recipe.changed(**settings)
         words = [class_words(each) for each in classes]
-        return self._attend(self.encode(images, recipe), words, [image.shape[:2] for image in images], recipe)
+        sizes = [image.shape[:2] for image in images]
+        return passes.attend(self.components, self.encode(images, recipe), words, sizes, recipe)
 
     def attend_encoded(
         self, latents: Tensor, size: tuple[int, int], classes: Sequence[str | ClassWord] = (), **settings: Any
@@ -177,7 +179,7 @@ class ISeg:
             settings: any field of `Recipe`.
         """
         words = class_words(classes) if classes else []
-        return self._attend(latents, [words], [size], self.recipe.changed(**settings))[0]
+        return passes.attend(self.components, latents, [words], [size], self.recipe.changed(**settings))[0]
 
     def segment_batch(
         self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Sequence[str | ClassWord]], **settings: Any
@@ -185,116 +187,6 @@ class ISeg:
         """Segment B images (H, W, 3) uint8, each by its own classes; see `segment`."""
         recipe = self.recipe.changed(**settings)
         return [self.solve(attended, recipe) for attended in self.attend(images, classes, **settings)]
-
-    def _attend(
-        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
-    ) -> list[Attended]:
-        """One pass per image, or several where its classes do not fit into one prompt."""
-        tokenizer = self.components.tokenizer
-        groups = [prompt.split(tokenizer, recipe.prompt, each, recipe.context) or [[]] for each in words]
-        owners = [b for b, parts in enumerate(groups) for _ in parts]
-        passes = self._pass(latents[owners], list(chain(*groups)), [sizes[b] for b in owners], recipe)
-        firsts = [owners.index(b) for b in range(len(words))]
-        for first, parts in zip(firsts, groups, strict=True):
-            passes[first].further = passes[first + 1 : first + len(parts)]
-        return [passes[first] for first in firsts]
-
-    @torch.inference_mode()
-    def _pass(
-        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
-    ) -> list[Attended]:
-        parts = self.components
-        layers = parts.backbone.layers(recipe)
-        if not any(words):  # the empty prompt is asked for its self-attention only
-            layers = Layers({}, layers.self)
-        embedded = [self._embed(each, recipe) for each in words]
-        embeddings = torch.stack([embedding for embedding, _ in embedded])
-        with AttentionRecord(parts.unet, layers) as record:
-            record.run(parts.add_noise(latents), parts.backbone.timestep, embeddings)
-        cross_maps, self_maps = record.cross, record.self
-        attended = []
-        for b, (each, (_, spans)) in enumerate(zip(words, embedded, strict=True)):
-            assert self_maps is not None  # every recipe records some self-attention
-            attention = self_maps[b]
-            side = round(attention.shape[0] ** 0.5)
-            one = {r: maps[b : b + 1] for r, maps in cross_maps.items()}  # the mean head of each resolution
-            token_maps = cross.fuse(one, recipe.cross_weights, size=side) if one else None
-            names = [word.word for word in each]
-            attended.append(Attended(token_maps, attention, spans, names, (sizes[b][0], sizes[b][1])))
-        return attended
-
-    def _embed(self, words: list[ClassWord], recipe: Recipe) -> tuple[Tensor, list[list[int]]]:
-        """Enhanced embeddings (L, D) of the prompt for some classes, and the token span of each."""
-        self.components.backbone.check_words(word.word for word in words)
-        text = prompt.build(recipe.prompt, words, recipe.context) if words else prompt.Prompt(EMPTY, ())
-        ids, spans = prompt.tokenize(self.components.tokenizer, text, words)
-        return prompt.enhance(self.components.embed(ids), spans, recipe.enhancement), spans
-
-    def solve(self, attended: Attended, recipe: Recipe, trajectory: bool = False) -> Segmentation:
-        """Cluster, refine and decide: class maps of a recorded pass -> masks, without another UNet pass."""
-        groups = [part.names for part in (attended, *attended.further)]
-        steps = self.refine_classes(attended, recipe)
-        result = self._finish(attended, steps, recipe, list(chain(*groups)), trajectory)
-        result.groups = groups
-        return result
-
-    def solve_seeds(
-        self,
-        attended: Attended,
-        columns: Tensor,
-        recipe: Recipe,
-        name: str,
-        trajectory: bool = False,
-        negative: Tensor | None = None,
-    ) -> Segmentation:
-        """Refine the seed columns (HW, K) of one object, each apart; merge, subtract the `negative` ones, decide."""
-        steps = self.refine_seeds(attended, columns, recipe, negative)
-        return self._finish(attended, steps, recipe, [name], trajectory)
-
-    @torch.inference_mode()
-    def refine_classes(self, attended: Attended, recipe: Recipe) -> Tensor:
-        """The maps (N + 1, HW, K) of all classes after 0..N iterations, refined by their own pass's attention."""
-        if attended.token_maps is None:
-            raise ValueError("this pass recorded no cross-attention: it must be made with classes")
-        dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
-        columns = cross.class_maps(
-            attended.token_maps, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
-        )
-        steps = refine.refine(attended.reduced(recipe), columns, recipe.iterations, trajectory=True)
-        return torch.cat([steps, *(self.refine_classes(part, recipe) for part in attended.further)], 2)
-
-    @torch.inference_mode()
-    def refine_seeds(
-        self, attended: Attended, columns: Tensor, recipe: Recipe, negative: Tensor | None = None
-    ) -> Tensor:
-        """The merged map (N + 1, HW, 1) of one object's seed columns (HW, K) after 0..N iterations.
-
-        The refined and merged `negative` columns (HW, K'), if any, are subtracted, clamped at 0.
-        """
-        matrix = attended.reduced(recipe)
-        steps = seeds.merge(refine.refine(matrix, columns.to(matrix), recipe.iterations, trajectory=True))
-        if negative is None:
-            return steps
-        against = seeds.merge(refine.refine(matrix, negative.to(matrix), recipe.iterations, trajectory=True))
-        return (steps - against).clamp_min(0)
-
-    def _finish(
-        self, attended: Attended, steps: Tensor, recipe: Recipe, names: list[str], trajectory: bool
-    ) -> Segmentation:
-        """Maps after 0..N iterations (N + 1, HW, K) -> scores, labels and arrays."""
-        scores = masks.score_maps(steps[-1], attended.size, recipe.working_size)
-        labels = masks.label_map(
-            scores, range(1, len(names) + 1), recipe.background, rescale=recipe.working_size is not None
-        )
-        grids = steps.transpose(1, 2).unflatten(2, (attended.grid_size, attended.grid_size)).float().cpu().numpy()
-        return Segmentation(
-            mask=labels.to(torch.uint8).cpu().numpy(),
-            scores=scores.cpu().numpy(),
-            names=names,
-            seeds=grids[0],
-            maps=grids[-1],
-            trajectory=grids if trajectory else None,
-        )
 
 
 def class_words(classes: Sequence[str | ClassWord]) -> list[ClassWord]:

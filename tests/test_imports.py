@@ -18,6 +18,7 @@ LAYERS = [
     ["weights"],
     ["backbone"],
     ["results"],
+    ["passes", "solve"],
     ["pipeline", "tagging", "export", "visualize"],
     ["data"],
     ["evaluate"],

@@ -194,5 +194,5 @@ def test_an_image_is_needed_first(tiny):
 
 def test_a_recipe_that_does_not_fit_is_found_before_loading(monkeypatch):
     monkeypatch.setattr("iseg.pipeline.load", lambda *args: pytest.fail("weights were loaded"))
-    with pytest.raises(InputError, match="resolution 32: backbone tiny has"):
+    with pytest.raises(InputError, match="cross_heads at 16 names head 76"):
         ISeg.from_pretrained("tiny", recipe="wsss/voc")

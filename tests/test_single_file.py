@@ -143,7 +143,7 @@ def test_a_file_of_another_model_is_one_line(goldens, single, tmp_path):
     with pytest.raises(InputError, match="has no unet"):
         load_single_file(other, goldens / "tiny_sd21_shape", torch.float32)
     other.write_bytes(b"not safetensors at all")
-    with pytest.raises(InputError, match="not a readable .safetensors"):
+    with pytest.raises(InputError, match=r"not a readable .safetensors"):
         load_single_file(other, goldens / "tiny_sd21_shape", torch.float32)
     partial = load_file(single)
     save_file({name: value for name, value in partial.items() if "input_blocks.4" not in name}, other)

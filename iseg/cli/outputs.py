@@ -90,16 +90,24 @@ def _step_masks(trajectory: NDArray[np.float32], size: tuple[int, ...], recipe: 
         yield labels.to(torch.uint8).numpy()
 
 
+def _asked(job: Job, result: Segmentation) -> dict[str, Any]:
+    """The prompt, with the passes that its classes were split over if one was too short for them."""
+    if job.classes is None and job.vocabulary is None:
+        return {key: value for key, value in asdict(job.marks).items() if value}
+    asked: dict[str, Any] = {"vocabulary": job.vocabulary} if job.classes is None else {}
+    asked["classes"] = result.names
+    return asked if len(result.groups) < 2 else asked | {"passes": result.groups}
+
+
 def _sidecar(job: Job, item: Item, result: Segmentation, parts: Components) -> dict[str, Any]:
     height, width = result.mask.shape
-    marks = {key: value for key, value in asdict(job.marks).items() if value}
     return {
         "iseg": __version__,
         "image": {"file": str(item.path), "width": width, "height": height},
         "classes": [
             {"label": k, "name": name, "share": round(share, 6)} for k, (name, share) in enumerate(_shares(result), 1)
         ],
-        "prompt": {"classes": job.classes} if job.classes else marks,
+        "prompt": _asked(job, result),
         "model": {
             "name": job.settings.model,
             "backbone": parts.backbone.name,

@@ -26,6 +26,17 @@ def parse_classes(given: str | Sequence[str]) -> list[str]:
     return words
 
 
+def parse_vocabulary(given: str | Sequence[str]) -> list[str]:
+    """ "a; b; c", a file with one word per line, or a list -> words. Raises InputError as `read_vocabulary` does."""
+    from iseg.tagging import read_vocabulary  # loads torch
+    from iseg.tagging.tagger import check_names
+
+    if isinstance(given, str):
+        return read_vocabulary(given)
+    check_names(given)
+    return list(given)
+
+
 def parse_points(option: str, given: Numbers) -> list[Point]:
     """ "x,y x,y ..." or [[x, y], ...] -> pixels (x, y). Raises InputError naming the option and the part in fault."""
     expected = "expected pixels 'x,y x,y ...', e.g. '120,80 200,95'"

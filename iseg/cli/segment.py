@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from iseg.pipeline import ISeg
     from iseg.results import Segmentation
+    from iseg.tagging import Tagger
 
 FAILED = 1
 LONG = 3  # from so many images on, a terminal shows how far the work is
@@ -65,6 +66,7 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._model: ISeg | None = None
+        self._tagger: Tagger | None = None
 
     def segment(self, item: Item) -> str:
         """Read, segment and save one image and return a line about it.
@@ -91,7 +93,7 @@ class Worker:
         try:
             model.set_image(image)
             return model.segment(
-                classes=self.job.classes,
+                classes=self.job.classes or self._words_in(image),
                 points=marks.points or None,
                 negative=marks.negative,
                 line=marks.line or None,
@@ -103,11 +105,20 @@ class Worker:
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise ImageFailed(f"{item.path}: not enough memory: try --device cpu or a smaller image") from None
 
+    def _words_in(self, image: "NDArray[np.uint8]") -> list[str] | None:
+        """The words of the vocabulary that CLIP finds in an image; None if no vocabulary was given."""
+        vocabulary = self.job.vocabulary
+        if vocabulary is None or self._tagger is None:
+            return None
+        return [vocabulary[index] for index in self._tagger.tag(image, vocabulary).chosen]
+
     def _load(self) -> "ISeg":
         if self._model is None:
             if self.job.note:
                 print(self.job.note, file=sys.stderr)
             self._model = load_model(self.job)
+            if self.job.vocabulary is not None:
+                self._tagger = load_tagger(self.job)
         return self._model
 
 
@@ -125,6 +136,13 @@ def load_model(job: Job) -> "ISeg":
     return ISeg.from_pretrained(
         settings.model or "tiny", job.recipe, device=settings.device, dtype=settings.dtype, backbone=settings.backbone
     )
+
+
+def load_tagger(job: Job) -> "Tagger":
+    """The CLIP that finds the words of a vocabulary; its libraries are quiet already."""
+    from iseg.tagging import tagger_for
+
+    return tagger_for(job.backbone.name, job.settings.clip, job.settings.device)
 
 
 def _failed(item: Item, error: Exception) -> ImageFailed:

@@ -9,15 +9,17 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from iseg.cli.inputs import KINDS
 from iseg.cli.parser import LineParser
-from iseg.cli.prompts import Numbers, parse_box, parse_classes, parse_points
+from iseg.cli.prompts import Numbers, parse_box, parse_classes, parse_points, parse_vocabulary
 from iseg.config import Backbone, Recipe, load_backbone, load_recipe, read_yaml
 from iseg.errors import InputError
 from iseg.visualize import Marks
 from iseg.weights import find_backbone, locate
 
+WAYS = ("classes", "vocabulary", "points", "line", "box")  # of saying what to segment
+
 EPILOG = """\
-Give exactly one of --classes, --points, --line, --box. Each image's mask is OUT/NAME.png (indexed, 0 = background), its
-settings lie beside it in OUT/NAME.json. Exit codes: 0 all fine, 1 some images failed, 2 bad usage."""
+Give exactly one of --classes, --vocabulary, --points, --line, --box. Each image's mask is OUT/NAME.png (indexed, 0 =
+background), its settings lie beside it in OUT/NAME.json. Exit codes: 0 all fine, 1 some images failed, 2 bad usage."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Segment:
 
     Attributes:
         classes: words set apart by ";", e.g. "cat; potted plant".
+        vocabulary: words set apart by ";", or a file with one per line: CLIP finds which of them each image shows,
+            and these are segmented.
+        clip: folder or hub id of the CLIP that does so; by default the one that goes with the model.
         points: pixels "x,y x,y ..." of one object.
         negative: with points: pixels "x,y x,y ..." that do not belong to it.
         line: pixels "x,y x,y ..." of a line through one object.
@@ -42,6 +47,8 @@ class Segment:
     """
 
     classes: str | list[str] | None = None
+    vocabulary: str | list[str] | None = None
+    clip: str | None = None
     points: Numbers | None = None
     negative: Numbers | None = None
     line: Numbers | None = None
@@ -63,7 +70,8 @@ class Job:
     Attributes:
         images: files and folders as given.
         settings, recipe, backbone: as resolved; settings.model is never None.
-        classes: words, or None when `marks` say what to segment.
+        classes: words, or None when `vocabulary` or `marks` say what to segment.
+        vocabulary: words to choose from, or None.
         marks: points, line or box.
         save: kinds of results.
         note: a line for the user on how the model was chosen, or None.
@@ -74,6 +82,7 @@ class Job:
     recipe: Recipe
     backbone: Backbone
     classes: list[str] | None
+    vocabulary: list[str] | None
     marks: Marks
     save: list[str]
     note: str | None
@@ -154,11 +163,13 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, backbone: Bac
         raise InputError(
             "no image was given: expected image files or folders, e.g. iseg segment photo.jpg --classes cat"
         )
-    asked = {key: getattr(settings, key) for key in ("classes", "points", "line", "box")}
+    asked = {key: getattr(settings, key) for key in WAYS}
     ways = [f"--{key}" for key, value in asked.items() if value is not None]
     if len(ways) != 1:
         given = " and ".join(ways) or "nothing to look for"
-        raise InputError(f"{given} was given: expected exactly one of --classes, --points, --line, --box")
+        raise InputError(f"{given} was given: expected exactly one of {', '.join(f'--{key}' for key in WAYS)}")
+    if settings.clip is not None and settings.vocabulary is None:
+        raise InputError("--clip was given without --vocabulary: expected both")
     if settings.negative is not None and settings.points is None:
         raise InputError("--negative was given without --points: expected both")
     marks = Marks(
@@ -168,8 +179,8 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, backbone: Bac
         box=None if settings.box is None else parse_box("--box", settings.box),
     )
     classes = None if settings.classes is None else parse_classes(settings.classes)
-    if classes is not None:
-        backbone.check_words(classes)
+    vocabulary = None if settings.vocabulary is None else parse_vocabulary(settings.vocabulary)
+    backbone.check_words(classes or vocabulary or [])
     backbone.layers(recipe)
     _check_folder(settings.out)
     kinds = _kinds(settings.save)
@@ -177,7 +188,7 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, backbone: Bac
         from iseg import prompt  # loads torch: last
 
         prompt.build(recipe.prompt, [prompt.ClassWord(word) for word in classes], recipe.context)
-    return Job(images, settings, recipe, backbone, classes, marks, kinds, note)
+    return Job(images, settings, recipe, backbone, classes, vocabulary, marks, kinds, note)
 
 
 def _check_folder(out: str) -> None:
