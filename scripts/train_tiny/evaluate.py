@@ -29,7 +29,7 @@ from scripts.train_tiny.scenes import render, scene_rng
 from scripts.train_tiny.sprites import read_words
 
 VALIDATION_SEED, TEST_SEED = 2, 3  # training scenes are of seed 1
-ENTROPIES = (0.0, 0.015, 0.1, 0.3, 0.6, 1.0, 2.0)
+ENTROPIES = (0.0, 0.1, 0.3, 1.0, 2.0)
 FOCUS = {"potted plant": "plant", "tv monitor": "monitor"}
 
 

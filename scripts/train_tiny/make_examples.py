@@ -1,6 +1,7 @@
 """Write the example scenes with their truth: `python -m scripts.train_tiny.make_examples` fills examples/scenes.
 
-They are of a seed of their own, which no training, choosing or testing set has.
+They are of a seed of their own, which no training, choosing or testing set has, and were picked among its first 40 as
+typical or good ones: the figures of the model card are over all scenes of a test set.
 """
 
 from pathlib import Path
@@ -13,10 +14,10 @@ from scripts.train_tiny.scenes import render, scene_rng
 SEED = 4
 # name, number of the scene, (height, width)
 EXAMPLES = (
+    ("boat_bottle_cat_train", 10, (427, 640)),
+    ("bus_cat", 16, (360, 480)),
     ("car_plant", 28, (360, 480)),
-    ("cat_boat_train_bottle", 10, (427, 640)),
     ("plant_sheep", 19, (384, 384)),
-    ("sheep_boat_sofa_person", 17, (480, 360)),
 )
 
 

@@ -41,13 +41,13 @@ class Settings:
     warmup_steps: int = 100
     batch_size: int = 16
     bank_size: int = 16384
-    learning_rate: float = 4e-4
+    learning_rate: float = 4.5e-4
     queries: int = 96
     token: float = 1.0
     word: float = 2.0
-    region: float = 0.5
+    region: float = 3.0
     raw: float = 1.0
-    refined: float = 1.0
+    refined: float = 2.0
     denoise: float = 0.5
     denoise_every: int = 16
     ema: float = 0.998
