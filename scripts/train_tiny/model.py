@@ -1,5 +1,6 @@
 """The tiny model's parts, freshly initialised: autoencoder, vocabulary, text encoder, UNet, scheduler."""
 
+import functools
 import itertools
 import json
 import tempfile
@@ -28,6 +29,7 @@ CROSS_LAYERS = {
 PROMPT_WORDS = "a photograph photography picture of and other object background with the in on an or"
 
 
+@functools.cache
 def patch_basis(seed: int = 77, scenes: int = 200) -> tuple[Tensor, Tensor]:
     """Principal components of 4x4 patches of half-size scenes, scaled to unit variance.
 
