@@ -68,7 +68,7 @@ CASES = [
     ("@/good.png --classes 'cat; Cat'", USAGE, r"'Cat' is given twice"),
     ("@/good.png --classes 'cat; unicorn'", USAGE, r"tiny does not know 'unicorn': it knows plane, bicycle, .*tv"),
     ("@/good.png --classes", USAGE, r"--classes.*expected one argument"),
-    ("@/good.png", USAGE, r"nothing to look for was given: expected exactly one of --classes, --points"),
+    ("@/good.png", USAGE, r"nothing to look for was given: expected exactly one of --classes, --vocabulary, --points"),
     ("@/good.png --classes cat --points 1,1", USAGE, r"--classes and --points was given"),
     # points, lines, boxes
     ("@/good.png --points ''", USAGE, r"--points: no point was given"),

@@ -17,6 +17,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from iseg import ISeg
 from iseg.data.classes import load_classes
+from iseg.evaluate import outputs
 from iseg.tagging import Tagger
 from iseg.tagging.text import read_templates
 from ovs import hyper
@@ -58,7 +59,8 @@ def one_thread():
 
 @pytest.fixture(autouse=True)
 def made(monkeypatch):
-    monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)  # put back afterwards
+    monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)  # both are put back afterwards
+    monkeypatch.setattr(outputs, "weights_digest", outputs.weights_digest)
     return install()
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iseg import ClassWord, ISeg, masks, prompt
+from iseg import ClassWord, ISeg, masks, passes, prompt
 from iseg.backbone import Components
 from iseg.config import Backbone, Recipe
 from iseg.errors import InputError
@@ -76,7 +76,7 @@ class Stand(ISeg):
     def encode(self, images, recipe):
         return torch.zeros(len(images), 1, 2, 2)
 
-    def _pass(self, latents, words, sizes, recipe):
+    def record(self, _parts, latents, words, sizes, _recipe):
         assert len(latents) == len(words) == len(sizes)
         self.prompts += [[entry.word for entry in group] for group in words]
         return [self.attended(group, size) for group, size in zip(words, sizes, strict=True)]
@@ -90,13 +90,25 @@ class Stand(ISeg):
         return Attended(maps, attention, spans, [entry.word for entry in group], size)
 
 
+@pytest.fixture
+def stand(monkeypatch):
+    """Makes a `Stand` whose `record` takes the place of the UNet pass."""
+
+    def make(length):
+        model = Stand(length)
+        monkeypatch.setattr(passes, "_record", model.record)
+        return model
+
+    return make
+
+
 def image():
     return np.zeros((40, 66, 3), np.uint8)
 
 
 @pytest.mark.parametrize("count", [1, 5, 11])
-def test_passes_are_merged_before_the_background_decision(count):
-    model = Stand(length=13)  # a few words per prompt
+def test_passes_are_merged_before_the_background_decision(stand, count):
+    model = stand(length=13)  # a few words per prompt
     model.set_image(image())
     names = [f"thing{k}" for k in range(count)]
     result = model.segment(classes=names)
@@ -110,9 +122,9 @@ def test_passes_are_merged_before_the_background_decision(count):
     np.testing.assert_array_equal(result.mask, masks.label_map(scores, range(1, count + 1), "power"))
 
 
-def test_one_pass_where_all_classes_fit():
+def test_one_pass_where_all_classes_fit(stand):
     classes = ["cat", "dog"]
-    model = Stand(length=77)
+    model = stand(length=77)
     general = model.attend([image()], [classes])[0]
     single = model.attended(class_words(classes), (40, 66))
     assert general.further == []
@@ -121,8 +133,8 @@ def test_one_pass_where_all_classes_fit():
     assert torch.equal(model.refine_classes(general, model.recipe), model.refine_classes(single, model.recipe))
 
 
-def test_a_batch_keeps_each_image_with_its_own_classes():
-    model = Stand(length=13)
+def test_a_batch_keeps_each_image_with_its_own_classes(stand):
+    model = stand(length=13)
     few, many = ["thing1", "thing2"], [f"thing{k}" for k in range(9)]
     results = model.segment_batch([image(), image()[:20], image()], [few, many, few])
     assert [len(result.names) for result in results] == [2, 9, 2]
