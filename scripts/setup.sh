@@ -7,14 +7,22 @@ extras="${1:-}"
 stamp=".venv/iseg-installed"
 wanted="$(cat pyproject.toml constraints.txt | cksum) $(pwd)"
 
-if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$wanted" ]; then
-    case ",$(tail -n 1 "$stamp")," in
-        *",$extras,"*) exit 0 ;;
-    esac
-    # what is there already stays: the new set is installed on top of it
-    extras="$(tail -n 1 "$stamp"),$extras"
-    extras="${extras#,}"
+installed=""
+current=false
+if [ -f "$stamp" ]; then
+    installed="$(sed -n 2p "$stamp")"
+    [ "$(head -n 1 "$stamp")" = "$wanted" ] && current=true
 fi
+# what is there stays: what is missing is installed on top of it
+all="$installed"
+for extra in $(echo "$extras" | tr ',' ' '); do
+    case ",$installed," in
+        *",$extra,"*) ;;
+        *) all="${all:+$all,}$extra"; current=false ;;
+    esac
+done
+$current && exit 0
+extras="$all"
 
 if [ ! -x .venv/bin/python ]; then
     base="${PYTHON:-python3}"
