@@ -19,6 +19,7 @@ esac
 case "$task" in
     voc | context | coco) set -- --config "ovs/$task" --out "$root/runs/hyper/$task" "$@" ;;
     demo)
+        choose_labels
         make_scenes
         set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/hyper/demo" $labels "$@"
         ;;

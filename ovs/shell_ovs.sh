@@ -24,14 +24,11 @@ esac
 case "$task" in
     voc | context | coco) set -- --config "ovs/$task" --out "$root/runs/ovs/$task" "$@" ;;
     demo)
+        choose_labels
         make_scenes
         set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/ovs/demo" $labels "$@"
         ;;
     *) set -- --config "$task" "$@" ;;
 esac
 
-if [ -n "${LAUNCH:-}" ]; then
-    # LAUNCH is split into words on purpose
-    exec "$python" -m accelerate.commands.accelerate_cli ${LAUNCH#accelerate } "$root/ovs/main.py" "$@"
-fi
-exec "$python" "$root/ovs/main.py" "$@"
+run_spread "$root/ovs/main.py" "$@"

@@ -12,17 +12,7 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-python=${PYTHON:-}
-if [ -z "$python" ]; then
-    python=python
-    [ -x "$root/.venv/bin/python" ] && python="$root/.venv/bin/python"
-fi
-if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ("torch", "diffusers", "jsonargparse"))))'; then
-    echo "error: $python lacks what iseg needs: run sh $root/scripts/demo.sh once, or set PYTHON to one that has it" >&2
-    exit 2
-fi
-export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-export ISEG_DATASETS="${ISEG_DATASETS:-$root/datasets}"
+. "$root/scripts/environment.sh"
 
 task=voc
 case "${1:-}" in
@@ -32,17 +22,10 @@ esac
 case "$task" in
     voc | coco) set -- --config "wsss/$task" --out "$root/runs/wsss/$task" "$@" ;;
     demo)
-        scenes="$root/datasets/pictograms"
-        if [ ! -f "$scenes/VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt" ]; then
-            (cd "$root" && "$python" -m scripts.train_tiny.make_set --out "$scenes" --count 200 --seed 11)
-        fi
+        make_scenes
         set -- --config wsss/demo --data.root "$scenes" --out "$root/runs/wsss/demo" "$@"
         ;;
     *) set -- --config "$task" "$@" ;;
 esac
 
-if [ -n "${LAUNCH:-}" ]; then
-    # LAUNCH is split into words on purpose
-    exec "$python" -m accelerate.commands.accelerate_cli ${LAUNCH#accelerate } "$root/wsss/main.py" "$@"
-fi
-exec "$python" "$root/wsss/main.py" "$@"
+run_spread "$root/wsss/main.py" "$@"

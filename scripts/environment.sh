@@ -1,0 +1,30 @@
+# Sourced by the entries of wsss/ and ovs/, which set $root: chooses $python, makes the repository importable, and has what
+# their demos and spread runs share.
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+    python=python
+    [ -x "$root/.venv/bin/python" ] && python="$root/.venv/bin/python"
+fi
+if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ("torch", "diffusers", "jsonargparse"))))'; then
+    echo "error: $python lacks what iseg needs: run sh $root/scripts/demo.sh once, or set PYTHON to one that has it" >&2
+    exit 2
+fi
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+export ISEG_DATASETS="${ISEG_DATASETS:-$root/datasets}"
+
+# The pictogram scenes of the demos, made once.
+scenes="$root/datasets/pictograms"
+make_scenes() {
+    if [ ! -f "$scenes/VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt" ]; then
+        (cd "$root" && "$python" -m scripts.train_tiny.make_set --out "$scenes" --count 200 --seed 11)
+    fi
+}
+
+# Run a script with its arguments in place of this shell, by accelerate if $LAUNCH says so.
+run_spread() {
+    if [ -n "${LAUNCH:-}" ]; then
+        # LAUNCH is split into words on purpose
+        exec "$python" -m accelerate.commands.accelerate_cli ${LAUNCH#accelerate } "$@"
+    fi
+    exec "$python" "$@"
+}
