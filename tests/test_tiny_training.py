@@ -1,13 +1,16 @@
 """The tiny model's parts, losses and trainer."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
-from iseg import ISeg
+from iseg import ISeg, refine
 from iseg.attention import AttentionRecord, Layers
 from iseg.models.patch_autoencoder import PatchAutoencoder
-from scripts.train_tiny import evaluate, losses
+from scripts.train_tiny import evaluate, losses, optimizer
 from scripts.train_tiny.batches import SceneBank, collate
 from scripts.train_tiny.export import export
 from scripts.train_tiny.model import (
@@ -25,7 +28,7 @@ from scripts.train_tiny.scenes import render, scene_rng
 from scripts.train_tiny.trainer import Settings, Trainer
 
 MICRO = Settings(
-    steps=6, decay_steps=2, warmup_steps=2, batch_size=2, bank_size=6, queries=8, denoise_every=2, processes=1
+    steps=6, decay_steps=2, warmup_steps=2, batch_size=4, bank_size=8, queries=8, denoise_every=2, processes=1
 )
 
 
@@ -99,7 +102,7 @@ def test_the_differentiable_pass_gives_the_maps_that_the_engine_records(grid):
     queries = torch.stack([torch.randperm(grid[0] * grid[1])[:20] for _ in range(2)])
     words = torch.randn(5, 96)
     with torch.no_grad():
-        maps, rows, logits = network(latents, torch.full((2,), 100), text, queries, words)
+        maps, rows, logits, matrices = network(latents, torch.full((2,), 100), text, queries, words, complete=1)
         assert [tuple(values.shape) for values in logits] == [
             (2, 4, grid[0] * grid[1] // step, 5) for step in (4, 4, 16, 16)
         ]
@@ -114,6 +117,7 @@ def test_the_differentiable_pass_gives_the_maps_that_the_engine_records(grid):
         )
         with AttentionRecord(unet, layers) as record:
             record.run(latents, 100, text)
+    torch.testing.assert_close(matrices[0], record.self[0], atol=1e-5, rtol=1e-4)
     for b in range(2):
         torch.testing.assert_close(rows[b], record.self[b][queries[b]], atol=1e-5, rtol=1e-4)
         for resolution, values in maps.items():
@@ -232,3 +236,68 @@ def test_the_export_is_loaded_and_used_by_the_engine(exported):
     assert [len(row) for row in scores.values()] == [11, 11]
     figures = evaluate.summary(model, scores, 2, 8)
     assert figures["raw"] == figures["with entropy reduction"][0] == figures["without entropy reduction"][0]
+
+
+def test_the_iterated_loss_follows_the_methods_own_steps():
+    torch.manual_seed(0)
+    attention, maps = torch.rand(2, 49, 49).softmax(-1), torch.rand(2, 3, 49)
+    truth = F.one_hot(torch.randint(0, 4, (2, 49)), 4)[..., 1:].permute(0, 2, 1).float()
+    present = torch.tensor([[True, True, False], [True, True, True]])
+    total = 0.0
+    for iteration in losses.CHECKED:
+        refined = torch.stack(
+            [
+                refine.refine(refine.reduce_entropy(a, 0.7), c.T, iteration).T
+                for a, c in zip(attention, maps, strict=True)
+            ]
+        )
+        total += float(losses.label_loss(refined, truth, present)) / len(losses.CHECKED)
+    attention.requires_grad_()
+    loss = losses.iterated_loss(attention, maps, truth, present, 0.7)
+    assert float(loss.detach()) == pytest.approx(total, rel=1e-4)
+    loss.backward()
+    assert attention.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
+def test_matrix_updates_are_nearly_orthogonal(shape):
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(optimizer.orthogonal(torch.randn(shape)))
+    assert 0.5 < float(values.min()) <= float(values.max()) < 1.3
+
+
+def test_convolutions_are_updated_in_place(trainer):
+    weight = trainer.network.unet.down_blocks[1].resnets[0].conv1.weight
+    view = optimizer.as_matrix(weight.detach())
+    assert view.shape == (weight.shape[0], weight[0].numel())
+    assert view.data_ptr() == weight.data_ptr()
+    names = [
+        name for name, weight in trainer.network.unet.named_parameters() if optimizer.is_hidden_matrix(name, weight)
+    ]
+    assert not any(name.startswith(("conv_in", "conv_out")) for name in names)
+
+
+def test_two_processes_update_as_one(tmp_path):
+    single = Trainer(MICRO, tmp_path)
+    for weight in single.weights:
+        weight.grad = torch.ones_like(weight)
+    whole = [update.clone() for update in single.optimizer.updates()]
+    shares = []
+    for rank in range(2):
+        half = Trainer(MICRO, tmp_path)
+        half.optimizer.rank, half.optimizer.world = rank, 2
+        for weight in half.weights:
+            weight.grad = torch.ones_like(weight)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(optimizer.dist, "all_reduce", lambda flat: None)
+            shares.append(half.optimizer.updates())
+    for complete, *parts in zip(whole, *shares, strict=True):
+        torch.testing.assert_close(complete, parts[0] + parts[1])
+        assert not all(part.any() for part in parts)
+
+
+def test_training_can_start_from_an_exported_model(exported, tmp_path):
+    folder, _ = exported
+    started = Trainer(Settings(**{**asdict(MICRO), "init": str(folder)}), tmp_path)
+    kept = load_file(folder / "unet/diffusion_pytorch_model.safetensors")["conv_in.weight"]
+    assert torch.equal(started.network.unet.conv_in.weight, kept.float())

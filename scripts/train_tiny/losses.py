@@ -4,12 +4,15 @@ Shapes: K = classes of a batch item, padded to a common number and marked by `pr
 the finest grid; truth (B, K, g, g) holds the share of each cell that the class covers.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 SHARPNESS = 10.0  # scores lie in [0, 1]; this makes logits of them
 EPSILON = 1e-6
+CHECKED = (3, 6, 10)  # numbers of products after which the iterated method is held to the truth
 
 
 def class_probabilities(maps: Tensor, spans: Tensor) -> Tensor:
@@ -110,3 +113,26 @@ def refined_scores(rows: Tensor, maps: Tensor) -> Tensor:
     shifted = maps - maps.amin(-1, keepdim=True)
     column = shifted / shifted.sum(-1, keepdim=True).clamp_min(EPSILON)
     return column @ rows.transpose(1, 2)
+
+
+def reduce_entropy(matrix: Tensor, weight: float) -> Tensor:
+    """`iseg.refine.reduce_entropy` for a batch (B, g g, g g), with a gradient."""
+    relative = matrix / matrix.amax(1, keepdim=True)
+    step = (1 + relative.clamp_min(1e-9).log()) * (weight / math.log(10))
+    reduced = (relative + step).clamp_min(0)
+    return reduced / reduced.sum(-1, keepdim=True).clamp_min(EPSILON)
+
+
+def iterated_loss(matrix: Tensor, maps: Tensor, truth: Tensor, present: Tensor, weight: float) -> Tensor:
+    """Mean `label_loss` of the method after some of `CHECKED` self-attention products, entropy reduced.
+
+    matrix (B, g g, g g), rows = queries; maps, truth (B, K, g g).
+    """
+    reduced = reduce_entropy(matrix, weight).transpose(1, 2)
+    total, column = maps.new_zeros(()), maps
+    for iteration in range(1, CHECKED[-1] + 1):
+        shifted = column - column.amin(-1, keepdim=True)
+        column = (shifted / shifted.sum(-1, keepdim=True).clamp_min(EPSILON)) @ reduced
+        if iteration in CHECKED:
+            total = total + label_loss(column, truth, present) / len(CHECKED)
+    return total

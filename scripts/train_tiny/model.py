@@ -142,7 +142,7 @@ def build_unet() -> UNet2DConditionModel:
     `attention_head_dim` is the number of heads: diffusers keeps the name for old checkpoints' sake.
     """
     return UNet2DConditionModel(
-        sample_size=GRID, in_channels=LATENT_CHANNELS, out_channels=LATENT_CHANNELS, block_out_channels=(32, 64, 128),
+        sample_size=GRID, in_channels=LATENT_CHANNELS, out_channels=LATENT_CHANNELS, block_out_channels=(64, 64, 128),
         layers_per_block=(0, 1, 1), norm_num_groups=16, cross_attention_dim=96, attention_head_dim=(2, 4, 4),
         use_linear_projection=True, mid_block_type=None,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),

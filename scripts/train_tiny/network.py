@@ -60,13 +60,19 @@ class MapNetwork(nn.Module):
                 unet.get_submodule(name).set_processor(recorder)
 
     def forward(
-        self, latents: Tensor, timesteps: Tensor, text: Tensor, queries: Tensor, words: Tensor | None = None
-    ) -> tuple[dict[int, Tensor], Tensor, list[Tensor]]:
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        text: Tensor,
+        queries: Tensor,
+        words: Tensor | None = None,
+        complete: int = 0,
+    ) -> tuple[dict[int, Tensor], Tensor, list[Tensor], Tensor]:
         """Noisy latents (B, C, g, g), timesteps (B,), text (B, L, E), query positions (B, Q) of the g x g grid.
 
         Returns the cross maps {resolution r: (B, r r, L)}, means over layers and heads, and self-attention rows
         (B, Q, g g), means over heads; and, for embeddings `words` (W, E), what every recorded layer's queries make of
-        these words: a list of logits (B, heads, r r, W).
+        these words: a list of logits (B, heads, r r, W). Last, all rows (complete, g g, g g) of the first items.
         """
         everything = [recorder for recorders in self.recorders.values() for recorder in recorders]
         for recorder in everything:
@@ -84,7 +90,8 @@ class MapNetwork(nn.Module):
             states, skips = tuple(skips[-count:]), skips[:-count]
             x = block(hidden_states=x, temb=time, res_hidden_states_tuple=states, encoder_hidden_states=text)
         last = unet.up_blocks[-1]
-        rows = self.rows(last.attentions[0], last.resnets[0](torch.cat([x, skips.pop()], dim=1), time), queries)
+        x = last.resnets[0](torch.cat([x, skips.pop()], dim=1), time)
+        rows, matrices = self.rows(last.attentions[0], x, queries), self.rows(last.attentions[0], x[:complete])
         maps = {
             resolution: torch.stack([recorder.probabilities for recorder in recorders]).mean(0)
             for resolution, recorders in self.recorders.items()
@@ -92,7 +99,7 @@ class MapNetwork(nn.Module):
         logits = [] if words is None else self.word_logits(words)
         for recorder in everything:
             recorder.active, recorder.probabilities, recorder.query = False, None, None
-        return maps, rows, logits
+        return maps, rows, logits, matrices
 
     def word_logits(self, words: Tensor) -> list[Tensor]:
         """Scaled dot products of the recorded queries with the keys of words (W, E): (B, heads, r r, W) per layer."""
@@ -105,11 +112,11 @@ class MapNetwork(nn.Module):
         return logits
 
     @staticmethod
-    def rows(transformer: nn.Module, x: Tensor, queries: Tensor) -> Tensor:
-        """Rows `queries` (B, Q) of the first self-attention of a spatial transformer on x (B, C, g, g): (B, Q, g g)."""
+    def rows(transformer: nn.Module, x: Tensor, queries: Tensor | None = None) -> Tensor:
+        """Rows `queries` (B, Q), or all, of a transformer's first self-attention on x (B, C, g, g): (B, Q, g g)."""
         states = transformer.proj_in(transformer.norm(x).permute(0, 2, 3, 1).flatten(1, 2))  # linear projection
         block = transformer.transformer_blocks[0]
         states, attn = block.norm1(states), block.attn1
-        asked = states.gather(1, queries[..., None].expand(-1, -1, states.shape[-1]))
+        asked = states if queries is None else states.gather(1, queries[..., None].expand(-1, -1, states.shape[-1]))
         query, key = split_heads(attn.to_q(asked), attn.heads), split_heads(attn.to_k(states), attn.heads)
         return (query @ key.transpose(-1, -2) * attn.scale).softmax(-1).mean(1)

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scripts.train_tiny import losses
@@ -24,12 +25,15 @@ from scripts.train_tiny.model import (
     patch_basis,
 )
 from scripts.train_tiny.network import MapNetwork
+from scripts.train_tiny.optimizer import MatrixOptimizer
 from scripts.train_tiny.sprites import read_words
 
 TIMESTEP, NOISE_SEED = 100, 1101  # what inference uses
 ENHANCEMENT = 1.6
 LATEST_SUPERVISED = 400  # noisier latents than this are trained on for denoising only
 CROSS_WEIGHTS = {16: 0.5, 8: 0.5}
+ITERATED = 4  # one scene in so many is refined in full, with this
+ENTROPY = 1.0  # weight
 
 
 @dataclass
@@ -42,18 +46,21 @@ class Settings:
     batch_size: int = 16
     bank_size: int = 16384
     learning_rate: float = 4.5e-4
+    matrix_rate: float = 1e-3
     queries: int = 96
     token: float = 1.0
     word: float = 2.0
-    region: float = 3.0
+    region: float = 4.0
     raw: float = 1.0
-    refined: float = 2.0
+    refined: float = 1.0
+    iterated: float = 3.0
     denoise: float = 0.5
-    denoise_every: int = 16
+    denoise_every: int = 32
     ema: float = 0.998
     checkpoint_every: int = 250
     processes: int = 2
     seed: int = 0
+    init: str = ""
 
 
 class Trainer:
@@ -64,11 +71,13 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.tokenizer = build_tokenizer()
         self.text_encoder, unet = build_text_encoder(self.tokenizer), build_unet()
+        if settings.init:
+            start_from(Path(settings.init), unet, self.text_encoder)
         self.network = MapNetwork(unet.to(memory_format=torch.channels_last))
         self.weights = [*unet.parameters(), *self.text_encoder.parameters()]
         self.average = [weight.detach().clone() for weight in self.weights]
-        self.optimizer = torch.optim.AdamW(
-            self.weights, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        self.optimizer = MatrixOptimizer(
+            [unet, self.text_encoder], settings.learning_rate, settings.matrix_rate, rank, world
         )
         basis, bias = patch_basis()
         self.basis, self.bias = basis.to(memory_format=torch.channels_last), bias
@@ -86,14 +95,12 @@ class Trainer:
 
     def advance(self) -> dict[str, float]:
         """One step; returns this rank's losses."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * self.rate(self.step)
         # Every rank of every step draws from a generator of its own, so that a resumed run repeats nothing.
         number = self.step * self.world + self.rank
         generator = torch.Generator().manual_seed(self.settings.seed * 10**9 + number)
         batch = self.plan[number]
         latents = F.conv2d(batch.images.float() / 127.5 - 1, self.basis, self.bias, stride=self.basis.shape[-1])
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         parts = self.supervised(batch, latents, generator)
         total = sum(getattr(self.settings, name) * value for name, value in parts.items())
         total.backward()
@@ -102,7 +109,7 @@ class Trainer:
             (self.settings.denoise * parts["denoise"]).backward()
         self.average_gradients()
         nn.utils.clip_grad_norm_(self.weights, 1.0)
-        self.optimizer.step()
+        self.optimizer.step(self.rate(self.step))
         self.step += 1
         with torch.no_grad():
             decay = min(self.settings.ema, self.step / (self.step + 20))
@@ -122,7 +129,7 @@ class Trainer:
                 weight.grad.copy_(part.view_as(weight))
 
     def supervised(self, batch: Batch, latents: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """The four losses on attention maps, at mostly the noise that inference adds."""
+        """The losses on attention maps, at mostly the noise that inference adds."""
         noise, timesteps = self.noise(latents, generator)
         noisy = self.scheduler.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
         text = self.text_encoder(batch.tokens).last_hidden_state
@@ -130,7 +137,8 @@ class Trainer:
         truth = F.adaptive_avg_pool2d(batch.truth.float(), GRID)
         labels = losses.cell_labels(truth)
         queries = losses.sample_queries(labels, self.settings.queries, generator)
-        maps, rows, logits = self.network(noisy, timesteps, text, queries, self.word_embeddings())
+        complete = len(latents) // ITERATED
+        maps, rows, logits, matrices = self.network(noisy, timesteps, text, queries, self.word_embeddings(), complete)
         probabilities = {r: losses.class_probabilities(values, batch.spans) for r, values in maps.items()}
         fused = losses.fuse(probabilities, CROSS_WEIGHTS, GRID)
         asked = queries[:, None].expand(-1, truth.shape[1], -1)
@@ -141,6 +149,9 @@ class Trainer:
             "word": sum(losses.word_loss(values, truth, batch.ids) for values in logits) / len(logits),
             "region": losses.region_loss(rows, queries, labels, truth),
             "raw": losses.label_loss(fused, flat, batch.present),
+            "iterated": losses.iterated_loss(
+                matrices, fused[:complete], flat[:complete], batch.present[:complete], ENTROPY
+            ),
             "refined": losses.label_loss(losses.refined_scores(rows, fused), flat.gather(2, asked), batch.present),
         }
 
@@ -150,7 +161,8 @@ class Trainer:
         encoded = self.tokenizer(texts, padding="max_length", max_length=MAX_TOKENS, return_offsets_mapping=True)
         ends = [len("a photograph of ") + len(word.name) for word in read_words()]
         last = [[b for _, b in row].index(end) for row, end in zip(encoded["offset_mapping"], ends, strict=True)]
-        states = self.text_encoder(torch.tensor(encoded["input_ids"])).last_hidden_state
+        # the encoder is causal: what follows a word changes nothing
+        states = self.text_encoder(torch.tensor(encoded["input_ids"])[:, : max(last) + 1]).last_hidden_state
         return ENHANCEMENT * states[torch.arange(len(last)), torch.tensor(last)]
 
     def noise(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -202,6 +214,12 @@ class Trainer:
         with torch.no_grad():
             for weight, average in zip(self.weights, self.average, strict=True):
                 weight.copy_(average)
+
+
+def start_from(folder: Path, unet: nn.Module, text_encoder: nn.Module) -> None:
+    """Take the weights of an exported model of the same shape."""
+    unet.load_state_dict(load_file(folder / "unet/diffusion_pytorch_model.safetensors"))
+    text_encoder.load_state_dict(load_file(folder / "text_encoder/model.safetensors"))
 
 
 def enhance(text: Tensor, spans: Tensor, generator: torch.Generator) -> Tensor:
