@@ -1,6 +1,7 @@
 """A loaded backbone: image -> latents, prompt -> embeddings, one noised UNet pass's inputs (method step 1)."""
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from iseg.attention import attention_module
-from iseg.config import Backbone, configs_folder
+from iseg.backbones import Backbone
+from iseg.config import configs_folder
 from iseg.errors import InputError
+from iseg.memory import hold_weights_in_half, reuse_freed_memory
 from iseg.single_file import load_file
-from iseg.vae import load_vae
+from iseg.vae import latents_of, load_tiny_vae, load_vae
+from iseg.weight_files import read_tensors, weight_files
 from iseg.weights import check_folder, locate, locate_tokenizer
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "mixed": torch.float32}
+KEPT_PROMPTS = 64  # encoded prompts kept: a data set asks for the same classes again and again
 
 
 @dataclass
 class Components:
-    """The parts of a diffusion model that iseg uses, on one device in one dtype."""
+    """The parts of a diffusion model that iseg uses, on one device; `dtype` is what they compute in."""
 
     backbone: Backbone
     source: str  # where the weights came from
@@ -28,11 +35,12 @@ class Components:
     scheduler: Any
     device: torch.device
     dtype: torch.dtype
+    _embedded: OrderedDict[tuple[int, ...], Tensor] = field(default_factory=OrderedDict, repr=False)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, 3, S, S) float32 in [0, 1] -> latents (B, C, h, w): posterior mean times the scaling factor."""
         scaled = (2 * images - 1).to(self.device, self.dtype)
-        return self.vae.encode(scaled).latent_dist.mean * self.vae.config.scaling_factor
+        return latents_of(self.vae, scaled)
 
     def add_noise(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) with the backbone's fixed noise at its timestep.
@@ -45,8 +53,35 @@ class Components:
         return self.scheduler.add_noise(latents, noise, timestep)
 
     def embed(self, ids: list[int]) -> Tensor:
-        """Token ids (L) -> last hidden states of the text encoder (L, D)."""
-        return self.text_encoder(torch.tensor([ids], device=self.device)).last_hidden_state[0]
+        """Token ids (L) -> last hidden states of the text encoder (L, D); those of the last prompts are kept."""
+        key = tuple(ids)
+        if key not in self._embedded:
+            states = self.text_encoder(torch.tensor([ids], device=self.device)).last_hidden_state[0]
+            self._embedded[key] = states
+            if len(self._embedded) > KEPT_PROMPTS:
+                self._embedded.popitem(last=False)
+        self._embedded.move_to_end(key)
+        return self._embedded[key]
+
+    def forget_prompts(self) -> None:
+        """Drop the kept prompts."""
+        self._embedded.clear()
+
+    def compile(self) -> None:
+        """Let torch.compile work on the VAE's encoder and the UNet's residual and feed-forward blocks.
+
+        The first image of each batch size then takes minutes. Raises InputError for mixed precision, whose weights
+        change type during a pass.
+        """
+        from diffusers.models.attention import FeedForward
+        from diffusers.models.resnet import ResnetBlock2D
+
+        if any(weight.dtype != self.dtype for weight in self.unet.parameters()):
+            raise InputError("compile needs weights of one precision: expected dtype float32, float16 or bfloat16")
+        self.vae.encoder.compile(dynamic=False)
+        for module in self.unet.modules():
+            if isinstance(module, (ResnetBlock2D, FeedForward)):
+                module.compile(dynamic=False)
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
@@ -63,34 +98,54 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return chosen
 
 
-def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """Precision of weights and activations; "auto" is float16 on cuda, else float32. Raises InputError if unknown."""
-    if dtype == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    chosen = names.get(str(dtype).removeprefix("torch."))
-    if chosen is None:
-        raise InputError(f"dtype {str(dtype)!r} is not known: expected auto, {', '.join(names)}")
-    return chosen
+def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
+    """Name of the precision, a key of `DTYPES`; "mixed" holds weights in float16 and computes in float32.
+
+    "auto" is float16 on cuda, mixed on cpu, float32 elsewhere. Raises InputError if unknown.
+    """
+    name = str(dtype).removeprefix("torch.")
+    if name == "auto":
+        return {"cuda": "float16", "cpu": "mixed"}.get(device.type, "float32")
+    if name not in DTYPES:
+        raise InputError(f"dtype {str(dtype)!r} is not known: expected auto, {', '.join(DTYPES)}")
+    return name
 
 
-def load(backbone: Backbone, device: str | torch.device = "auto", dtype: str | torch.dtype = "auto") -> Components:
+def load(
+    backbone: Backbone,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    vae: str | Path | None = None,
+) -> Components:
     """Load the weights of a backbone (safetensors only; the VAE's decoder never) and check its layers.
+
+    vae: "taesd" or a folder with an AutoencoderTiny, to be used in place of the model's own VAE.
 
     Raises InputError for weights that cannot be had or read, and for layers or head counts that differ from the table.
     """
     chosen_device = pick_device(device)
-    chosen_dtype = pick_dtype(dtype, chosen_device)
+    name = pick_dtype(dtype, chosen_device)
+    mixed = name == "mixed"
     place = locate(backbone)
-    parts = _from_file(place, backbone, chosen_dtype) if place.is_file() else _from_folder(place, chosen_dtype)
-    for name in ("text_encoder", "vae", "unet"):
-        parts[name].to(chosen_device).eval().requires_grad_(False)
+    held = torch.float16 if mixed else DTYPES[name]
+    parts = _from_file(place, backbone, held) if place.is_file() else _from_folder(place, held)
+    if vae is not None:
+        parts["vae"] = load_tiny_vae(vae, held)
+    for part in ("text_encoder", "vae", "unet"):
+        parts[part].to(chosen_device).eval().requires_grad_(False)
+        if mixed:
+            hold_weights_in_half(parts[part])
+    if chosen_device.type == "cuda":  # on the CPU this layout is no faster, and its group norm costs four digits
+        for part in ("vae", "unet"):
+            parts[part].to(memory_format=torch.channels_last)
     check_layers(parts["unet"], backbone)
-    return Components(backbone=backbone, source=str(place), device=chosen_device, dtype=chosen_dtype, **parts)
+    if chosen_device.type == "cpu":
+        reuse_freed_memory()  # from here on: what loading leaves behind goes back to the system
+    return Components(backbone=backbone, source=str(place), device=chosen_device, dtype=DTYPES[name], **parts)
 
 
 def _from_folder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
-    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from diffusers import DDIMScheduler
     from transformers import CLIPTextModel, CLIPTokenizer
 
     check_folder(folder)
@@ -98,7 +153,7 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
         return {
             "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer"),
             "text_encoder": CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True),
-            "unet": UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, use_safetensors=True),
+            "unet": _unet(folder / "unet", dtype),
             "vae": load_vae(folder / "vae", dtype),
             "scheduler": DDIMScheduler.from_pretrained(folder / "scheduler"),
         }
@@ -106,6 +161,16 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
         raise
     except Exception as error:  # loaders raise many types; each means that this folder cannot be used
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+
+
+def _unet(folder: Path, dtype: torch.dtype) -> nn.Module:
+    """The UNet of a folder, read tensor by tensor: its file may be twice as large as what is kept of it."""
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))
+    unet.load_state_dict(read_tensors(weight_files(folder), dtype), assign=True)
+    return unet
 
 
 def _from_file(path: Path, backbone: Backbone, dtype: torch.dtype) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import passes, prompt, seeds
-from iseg.backbone import Components, load
+from iseg.backbone import Components
 from iseg.config import Recipe, load_recipe
 from iseg.errors import InputError
 from iseg.images import ImageLike, read_image
+from iseg.loading import load
 from iseg.prompt import ClassWord
 from iseg.results import Attended, Segmentation
 from iseg.seeds import Point
@@ -49,6 +50,7 @@ class ISeg:
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         backbone: str | None = None,
+        vae: str | Path | None = None,
     ) -> "ISeg":
         """Load a model.
 
@@ -57,8 +59,10 @@ class ISeg:
             recipe: a configuration with a `recipe:` section ("wsss/voc" or a path), or a `Recipe`; by default the
                 interactive settings of the backbone.
             device: "auto" (cuda, mps, cpu) or a torch device.
-            dtype: "auto" (float16 on cuda, else float32), "float32", "float16", "bfloat16".
+            dtype: "float32", "float16", "bfloat16", "mixed" (weights in float16, arithmetic in float32), or "auto":
+                float16 on cuda, mixed on cpu, float32 on mps.
             backbone: row of the table whose layers fit a folder, file or hub id ("sd21-base" by default).
+            vae: "taesd" or a folder with an AutoencoderTiny, instead of the model's own VAE: faster, less exact.
 
         Raises InputError for a model, recipe or device that cannot be used.
         """
@@ -68,7 +72,7 @@ class ISeg:
         elif not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
         row.layers(recipe)  # a recipe that does not fit is found before weights are loaded
-        return cls(load(row, device, dtype), recipe)
+        return cls(load(row, device, dtype, vae), recipe)
 
     def set_image(self, image: ImageLike) -> None:
         """Take an image (path, PIL, or (H, W, 3) uint8 RGB array); earlier results stay valid, caches are emptied."""

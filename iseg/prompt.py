@@ -76,8 +76,7 @@ def tokenize(tokenizer, prompt: Prompt, words: Sequence[ClassWord]) -> tuple[lis
     Raises InputError naming the class whose focus lies past the last token.
     """
     length = tokenizer.model_max_length
-    encoded = tokenizer(prompt.text, return_offsets_mapping=True, truncation=False)
-    offsets = encoded["offset_mapping"]
+    offsets = _offsets(tokenizer, prompt)
     spans = []
     for (start, end), entry in zip(prompt.spans, words, strict=True):
         # the begin and end tokens have the empty range (0, 0)
@@ -86,7 +85,7 @@ def tokenize(tokenizer, prompt: Prompt, words: Sequence[ClassWord]) -> tuple[lis
             raise InputError(f"class {entry.word!r} has no token: expected a word the tokenizer knows")
         if span[-1] >= length - 1:
             raise InputError(
-                f"class {entry.word!r} lies past token {length} of the prompt ({len(encoded['input_ids'])} tokens): "
+                f"class {entry.word!r} lies past token {length} of the prompt ({len(offsets)} tokens): "
                 "give fewer or shorter classes"
             )
         spans.append(span)
@@ -110,9 +109,13 @@ def split(tokenizer, template: str, words: Sequence[ClassWord], context: str = "
 
 
 def _fits(tokenizer, prompt: Prompt) -> bool:
-    offsets = tokenizer(prompt.text, return_offsets_mapping=True, truncation=False)["offset_mapping"]
-    ends = [end for _, end in offsets[: tokenizer.model_max_length - 1]]
+    ends = [end for _, end in _offsets(tokenizer, prompt)[: tokenizer.model_max_length - 1]]
     return max(ends) >= prompt.spans[-1][1]
+
+
+def _offsets(tokenizer, prompt: Prompt) -> list[tuple[int, int]]:
+    """Where each token of the uncut prompt begins and ends in its text; no word of the tokenizer on its length."""
+    return tokenizer(prompt.text, return_offsets_mapping=True, truncation=False, verbose=False)["offset_mapping"]
 
 
 def enhance(embeddings: Tensor, spans: Sequence[Sequence[int]], factor: float) -> Tensor:

@@ -80,11 +80,26 @@ def _text_encoder(state: dict[str, Tensor], config: dict[str, Any]) -> nn.Module
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    # Non-persistent buffers (position ids) are not in the file, so the module is built for real, not on "meta".
-    encoder = CLIPTextModel(CLIPTextConfig(**config))
+    with torch.device("meta"):
+        encoder = CLIPTextModel(CLIPTextConfig(**config))
     converted = convert_open_clip_checkpoint(encoder, state, PREFIXES["text_encoder"])
     wanted = encoder.state_dict()
     # newer versions of transformers hold the layers without the prefix
     renamed = {name if name in wanted else name.removeprefix("text_model."): value for name, value in converted.items()}
     encoder.load_state_dict({name: value for name, value in renamed.items() if name in wanted}, assign=True)
+    _count_positions(encoder)
     return encoder
+
+
+def _count_positions(encoder: nn.Module) -> None:
+    """Give a text encoder built on "meta" the one buffer that no file holds: position ids (1, L), 0..L-1.
+
+    Raises RuntimeError for any other buffer that is left without values.
+    """
+    for name, buffer in list(encoder.named_buffers()):
+        if not buffer.is_meta:
+            continue
+        owner, _, own = name.rpartition(".")
+        if own != "position_ids":
+            raise RuntimeError(f"nothing gives the text encoder's buffer {name} its values")
+        setattr(encoder.get_submodule(owner), own, torch.arange(buffer.shape[-1]).expand(buffer.shape))

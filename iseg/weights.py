@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from iseg.config import Backbone, backbone_names, load_backbone, with_sources
+from iseg.backbones import Backbone, backbone_names, load_backbone, with_sources
 from iseg.errors import InputError
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")

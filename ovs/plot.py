@@ -1,6 +1,8 @@
-"""A small line plot: mIoU over iterations, one line per setting."""
+"""A small line plot, one line per label."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,12 +13,30 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 940, 520, 70, 60, 50, 300  # pixels
 COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#e09f3e", "#6a4c93", "#5c5c5c", "#00a6a6", "#a44a3f", "#8a9a1b", "#c774b2")
 
 
-def draw_lines(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, path: Path) -> None:
-    """Write a PNG of {label: [(x, y in percent), ...]}; points of a line are joined in the order of x."""
+@dataclass(frozen=True)
+class Axis:
+    """Names of the two axes; `low`: where the upward one starts, by default at the step below the lowest point."""
+
+    across: str = "iterations"
+    up: str = "mIoU %"
+    low: float | None = None
+
+
+def tick_step(extent: float) -> float:
+    """1, 2 or 5 times a power of ten, so that about six steps cover the extent."""
+    rough = max(extent, 1e-9) / 6
+    power = 10 ** math.floor(math.log10(rough))
+    return power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough)
+
+
+def draw_lines(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, path: Path, axis: Axis = Axis()) -> None:
+    """Write a PNG of {label: [(x, y), ...]}; points of a line are joined in the order of x."""
     points = [point for line in lines.values() for point in line]
     across = sorted({x for x, _ in points})
-    low = 10 * int(min(y for _, y in points) // 10)
-    high = max(low + 10, 10 * -int(-max(y for _, y in points) // 10))
+    least, most = min(y for _, y in points), max(y for _, y in points)
+    least = least if axis.low is None else axis.low
+    step = tick_step(most - least)
+    low, high = step * math.floor(least / step), step * max(math.ceil(most / step), math.floor(least / step) + 1)
     plot_width, plot_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -27,13 +47,14 @@ def draw_lines(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, p
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(15)
     draw.text((LEFT, 16), title, "black", font)
-    for y in range(low, high + 1, 10):
+    for i in range(round((high - low) / step) + 1):
+        y = low + i * step
         draw.line([place(across[0], y), place(across[-1], y)], "#dddddd")
-        draw.text((LEFT - 12, place(across[0], y)[1]), str(y), "black", font, anchor="rm")
-    for x in across:
+        draw.text((LEFT - 12, place(across[0], y)[1]), f"{y:g}", "black", font, anchor="rm")
+    for x in across[:: math.ceil(len(across) / 12)]:
         draw.text((place(x, low)[0], HEIGHT - BOTTOM + 10), f"{x:g}", "black", font, anchor="mt")
-    draw.text((LEFT + plot_width / 2, HEIGHT - 22), "iterations", "black", font, anchor="mm")
-    draw.text((LEFT - 55, TOP - 22), "mIoU %", "black", font)
+    draw.text((LEFT + plot_width / 2, HEIGHT - 22), axis.across, "black", font, anchor="mm")
+    draw.text((LEFT - 55, TOP - 22), axis.up, "black", font)
     for number, (label, line) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
         spots = [place(x, y) for x, y in sorted(line)]

@@ -12,12 +12,10 @@ fi
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 export ISEG_DATASETS="${ISEG_DATASETS:-$root/datasets}"
 
-# The pictogram scenes of the demos, made once.
+# The pictogram scenes of the demos: kept while the renderer and its pictograms stay the same.
 scenes="$root/datasets/pictograms"
 make_scenes() {
-    if [ ! -f "$scenes/VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt" ]; then
-        (cd "$root" && "$python" -m scripts.train_tiny.make_set --out "$scenes" --count 200 --seed 11)
-    fi
+    (cd "$root" && "$python" -m scripts.train_tiny.make_set --out "$scenes" --count 200 --seed 11)
 }
 
 # Run a script with its arguments in place of this shell, by accelerate if $LAUNCH says so.

@@ -11,7 +11,8 @@ import torch
 
 from iseg import ISeg
 from iseg.backbone import Components
-from iseg.config import Backbone, Recipe
+from iseg.backbones import Backbone
+from iseg.config import Recipe
 from iseg.errors import InputError
 from iseg.evaluate import outputs
 from iseg.images import to_square
@@ -24,7 +25,7 @@ GRID = 16
 class FakeModel(ISeg):
     """`passes` counts images that went through the "UNet"; FAKE_DELAY seconds are spent on each.
 
-    An image with a class of `broken` raises what is given there.
+    An image with a class of `broken` raises what is given there. FAKE_WORDS words fit into one prompt, by default all.
     """
 
     def __init__(self, recipe: Recipe, broken: dict[str, Exception] | None = None) -> None:
@@ -42,16 +43,23 @@ class FakeModel(ISeg):
                     raise self.broken[word.word]
             time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
             self.passes += 1
-            cells = to_square(image, GRID, "torch").flatten(1).T  # (HW, 3)
-            attention = (-20 * torch.cdist(cells, cells) ** 2).exp() + 1e-3
-            colours = [zlib.crc32(word.word.encode()) for word in words]
-            targets = torch.tensor([[c & 255, c >> 8 & 255, c >> 16 & 255] for c in colours]) / 255
-            likeness = (-recipe.enhancement * torch.cdist(cells, targets) ** 2).exp()  # (HW, K)
-            maps = likeness.T.reshape(-1, GRID, GRID)
-            spans = [[k] for k in range(len(words))]
             names = [word.word for word in words]
-            attended.append(Attended(maps, attention, spans, names, (image.shape[0], image.shape[1])))
+            step = int(os.environ.get("FAKE_WORDS", len(names)))
+            first, *further = [one_pass(image, names[i : i + step], recipe) for i in range(0, len(names), step)]
+            first.further = further
+            attended.append(first)
         return attended
+
+
+def one_pass(image: np.ndarray, names: list[str], recipe: Recipe) -> Attended:
+    """Maps of K words: how much the cells of an image (H, W, 3) are like a colour made from each word."""
+    cells = to_square(image, GRID, "torch").flatten(1).T  # (HW, 3)
+    attention = (-20 * torch.cdist(cells, cells) ** 2).exp() + 1e-3
+    colours = [zlib.crc32(name.encode()) for name in names]
+    targets = torch.tensor([[c & 255, c >> 8 & 255, c >> 16 & 255] for c in colours]) / 255
+    likeness = (-recipe.enhancement * torch.cdist(cells, targets) ** 2).exp()  # (HW, K)
+    maps = likeness.T.reshape(-1, GRID, GRID)
+    return Attended(maps, attention, [[k] for k in range(len(names))], names, (image.shape[0], image.shape[1]))
 
 
 def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:

@@ -3,16 +3,8 @@
 import pytest
 import yaml
 
-from iseg.config import (
-    Backbone,
-    Recipe,
-    backbone_names,
-    configs_folder,
-    find_config,
-    load_backbone,
-    load_recipe,
-    parse_settings,
-)
+from iseg.backbones import Backbone, backbone_names, load_backbone
+from iseg.config import Recipe, configs_folder, find_config, load_recipe, parse_settings
 from iseg.errors import InputError
 
 

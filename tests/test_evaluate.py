@@ -143,6 +143,40 @@ def test_a_second_start_keeps_what_is_there(tmp_path, config, made, capsys):
     assert len(made) == 2  # nothing is missing: no model is loaded
 
 
+def test_the_split_of_a_long_prompt_lies_beside_the_masks(tmp_path, config, made, monkeypatch):
+    main(config("single"))
+    assert not (tmp_path / "single" / "passes").exists()
+    monkeypatch.setenv("FAKE_WORDS", "2")
+    out = tmp_path / "out"
+    variants = ["--variants", json.dumps({"a": {}, "b": {"iterations": 1}})]
+    assert main(config("out", *variants)) == 0
+    for folder in (out / "a", out / "b"):
+        assert [path.name for path in (folder / "passes").iterdir()] == [f"{NAMES[4]}.json"]
+        split = json.loads((folder / "passes" / f"{NAMES[4]}.json").read_text())
+        assert split == {"passes": [["boat", "car"], ["tv monitor"]]}
+
+
+def test_a_second_start_mends_the_record_of_the_split(tmp_path, config, made, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE_WORDS", "2")
+    masks, passes = tmp_path / "out" / "masks", tmp_path / "out" / "passes"
+    with monkeypatch.context() as patch:
+        full_disk(patch, lambda target: "/passes/" in target)
+        assert main(config("out")) == 1
+    assert not (masks / f"{NAMES[4]}.png").exists()  # without its record an image is not done
+    assert main(config("out")) == 0
+    before = files(tmp_path / "out")
+    assert f"passes/{NAMES[4]}.json" in before
+    (masks / f"{NAMES[1]}.png").unlink()
+    (passes / f"{NAMES[1]}.json").write_text("of an earlier run with more classes")
+    assert main(config("out")) == 0
+    assert files(tmp_path / "out") == before
+    (masks / f"{NAMES[1]}.png").unlink()
+    (passes / f"{NAMES[1]}.json").mkdir()
+    capsys.readouterr()
+    assert main(config("out")) == 1
+    assert f"{NAMES[1]}.json: cannot be removed" in capsys.readouterr().err
+
+
 def test_another_configuration_is_refused_with_the_difference(tmp_path, config, made, capsys):
     main(config("out"))
     before = files(tmp_path / "out")

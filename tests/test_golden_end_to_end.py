@@ -31,7 +31,7 @@ def image(goldens):
 
 @pytest.fixture(scope="module")
 def model(goldens):
-    return ISeg.from_pretrained(goldens / "tiny_sd21_shape", recipe="wsss/voc", device="cpu")
+    return ISeg.from_pretrained(goldens / "tiny_sd21_shape", recipe="wsss/voc", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module", params=["voc", "coco"])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from iseg import ClassWord, ISeg, masks, passes, prompt
 from iseg.backbone import Components
-from iseg.config import Backbone, Recipe
+from iseg.backbones import Backbone
+from iseg.config import Recipe
 from iseg.errors import InputError
 from iseg.pipeline import class_words
 from iseg.results import Attended

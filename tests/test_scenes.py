@@ -1,5 +1,8 @@
 """Scenes of pictograms: deterministic, truthful, any size; the data set that is made of them."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +11,7 @@ from PIL import Image
 
 from iseg.errors import InputError
 from scripts.train_tiny import make_set
+from scripts.train_tiny import sprites as stock
 from scripts.train_tiny.backgrounds import COLOURS, background
 from scripts.train_tiny.captions import caption, prompt
 from scripts.train_tiny.scenes import render, scene_rng
@@ -145,6 +149,73 @@ def test_a_set_has_vocs_layout_and_palette(tmp_path, capsys):
     make_set.make_set(again, 5, 4, (60, 90))
     file = f"VOCdevkit/VOC2012/JPEGImages/{train[0]}.jpg"
     assert (again / file).read_bytes() == (tmp_path / file).read_bytes()
+
+
+def contents(folder):
+    """{path: (time of writing, bytes)} of a set."""
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_set_is_kept_until_it_would_come_out_differently(tmp_path):
+    names = make_set.make_set(tmp_path, 3, 4, (60, 90))
+    before = contents(tmp_path)
+    assert make_set.make_set(tmp_path, 3, 4, (60, 90)) == names
+    assert contents(tmp_path) == before
+    with pytest.raises(InputError, match="unknown style"):
+        make_set.make_set(tmp_path, 3, 4, (60, 90), "nosuch")
+    assert contents(tmp_path) == before
+    lost = next(path for path in before if path.suffix == ".jpg")
+    lost.unlink()
+    make_set.make_set(tmp_path, 3, 4, (60, 90))
+    assert lost.read_bytes() == before[lost][1]
+    others = make_set.make_set(tmp_path, 4, 5, (60, 90))
+    assert not set(others) & set(names)
+    pictures = {path.stem for path in tmp_path.rglob("scene_*")}
+    assert pictures == set(others)  # nothing of the first set is left
+
+
+def test_a_set_left_half_made_is_made_again(tmp_path, monkeypatch):
+    make_set.make_set(tmp_path, 3, 4, (60, 90))
+    whole = {path: content for path, (_, content) in contents(tmp_path).items()}
+    (tmp_path / make_set.STAMP).write_text("another renderer")
+    with monkeypatch.context() as patch:
+        patch.setattr(make_set, "save_mask", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            make_set.make_set(tmp_path, 3, 4, (60, 90))
+    assert not (tmp_path / make_set.STAMP).exists()
+    make_set.make_set(tmp_path, 3, 4, (60, 90))
+    assert {path: content for path, (_, content) in contents(tmp_path).items()} == whole
+
+
+def test_the_fingerprint_covers_the_renderer_and_its_pictograms(tmp_path, monkeypatch):
+    pictograms = tmp_path / "pictograms"
+    shutil.copytree(stock.PICTOGRAM_FOLDER, pictograms)
+    for name in make_set.RENDERER:
+        shutil.copy(stock.HERE / name, tmp_path / name)
+    plain = make_set.fingerprint(4, None, "seen")
+    assert len({plain, *(make_set.fingerprint(*one) for one in ((5, None, "seen"), (4, (60, 90), "seen")))}) == 3
+    monkeypatch.setattr(stock, "HERE", tmp_path)
+    monkeypatch.setattr(stock, "PICTOGRAM_FOLDER", pictograms)
+    assert make_set.fingerprint(4, None, "seen") == plain  # wherever the files lie
+    found = {plain}
+    for path in [*(tmp_path / name for name in make_set.RENDERER), next(pictograms.rglob("*.webp"))]:
+        path.write_bytes(path.read_bytes() + b" ")
+        found.add(make_set.fingerprint(4, None, "seen"))
+    next(pictograms.rglob("*.webp")).unlink()
+    found.add(make_set.fingerprint(4, None, "seen"))
+    assert len(found) == len(make_set.RENDERER) + 3
+
+
+def test_the_renderer_is_all_that_drawing_imports():
+    wanted, seen = ["make_set"], set()
+    while wanted:
+        seen.add(name := wanted.pop())
+        text = (stock.HERE / f"{name}.py").read_text()
+        used = re.findall(r"^from scripts\.train_tiny\.(\w+) import", text, re.MULTILINE)
+        for names in re.findall(r"^from scripts\.train_tiny import (.+)$", text, re.MULTILINE):
+            used += names.split(", ")
+        wanted += set(used) - seen
+    assert {f"{name}.py" for name in seen} | {"words.yaml"} == set(make_set.RENDERER)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """A model in one file with the original names gives what its diffusers folder gives."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from iseg.backbone import load
-from iseg.config import load_backbone, with_sources
+from iseg.backbones import load_backbone, with_sources
 from iseg.errors import InputError
 from iseg.single_file import load_file as load_single_file
 
@@ -122,6 +124,44 @@ def test_it_computes_what_the_folder_computes(goldens, single):
     ids = torch.arange(77)[None]
     assert torch.equal(parts["text_encoder"](ids).last_hidden_state, expected.text_encoder(ids).last_hidden_state)
     assert torch.equal(parts["scheduler"].alphas_cumprod, expected.scheduler.alphas_cumprod)
+
+
+def after_building(monkeypatch, action):
+    """Let `action` see each CLIP text encoder as soon as it is built."""
+    build = transformers.CLIPTextModel.__init__
+
+    def build_and_act(self, config):
+        build(self, config)
+        action(self)
+
+    monkeypatch.setattr(transformers.CLIPTextModel, "__init__", build_and_act)
+
+
+def test_the_text_encoder_equals_a_real_build_and_is_held_once(goldens, single, monkeypatch):
+    config = json.loads((goldens / "tiny_sd21_shape" / "text_encoder" / "config.json").read_text())
+    real = transformers.CLIPTextModel(transformers.CLIPTextConfig(**config))
+    weights = load_file(goldens / "tiny_sd21_shape" / "text_encoder" / "model.safetensors")
+    wanted = real.state_dict()
+    names = {name: name if name in wanted else name.removeprefix("text_model.") for name in weights}
+    real.load_state_dict({names[name]: weights[name] for name in weights if names[name] in wanted})
+    built_on = []
+    after_building(
+        monkeypatch, lambda self: built_on.extend(t.device.type for t in (*self.parameters(), *self.buffers()))
+    )
+    encoder = load_single_file(single, goldens / "tiny_sd21_shape", torch.float32)["text_encoder"]
+    assert set(built_on) == {"meta"}
+    for kind in ("named_parameters", "named_buffers"):
+        own, other = dict(getattr(encoder, kind)()), dict(getattr(real, kind)())
+        assert own.keys() == other.keys()
+        assert all(own[name].dtype == other[name].dtype and torch.equal(own[name], other[name]) for name in own)
+    assert any(name.endswith("position_ids") for name in own)  # the buffer that the file does not hold
+    assert encoder.state_dict().keys() == wanted.keys()
+
+
+def test_a_buffer_without_values_is_one_line(goldens, single, monkeypatch):
+    after_building(monkeypatch, lambda encoder: encoder.register_buffer("scale", torch.ones(1), persistent=False))
+    with pytest.raises(InputError, match="nothing gives the text encoder's buffer scale its values"):
+        load_single_file(single, goldens / "tiny_sd21_shape", torch.float32)
 
 
 def test_the_tokenizer_is_looked_for_beside_the_file(goldens, single, monkeypatch):

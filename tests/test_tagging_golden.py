@@ -61,7 +61,25 @@ def encoded(clip, tokenizer, words):
 
 
 def close(found, expected, tolerance):
-    np.testing.assert_allclose(np.asarray(found, np.float64), expected, rtol=0, atol=tolerance)
+    """`tolerance`: a number, or an array that broadcasts against the values."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    assert found.shape == expected.shape
+    excess = np.abs(found - expected) - np.asarray(tolerance, np.float64)
+    assert excess.max() <= 0, f"{(excess > 0).sum()} of {excess.size} values are out by up to {excess.max():.3g} more"
+
+
+def undecided(attention, votes=4, rounding=2e-6):
+    """Entries (N, N) bool whose vote hangs on float32 rounding: which way they go depends on the processor."""
+    exact = attention.double()
+    mean = exact.mean((1, 2), keepdim=True)
+    near = (exact - mean).abs() < rounding * mean
+    above = exact > mean
+    return ((above & ~near).sum(0) < votes) & ((above | near).sum(0) >= votes)
+
+
+def vote_slack(attention, patch):
+    """(N, C): the most that entries with an undecided vote can move `affinity(attention) @ patch`."""
+    return (attention[[8, 9, 10]].mean(0) * undecided(attention)) @ patch
 
 
 def test_templates_are_the_published_ones():
@@ -101,15 +119,23 @@ def test_every_step_is_as_published(golden, clip, tokenizer, words, encoded, cas
     stored_whole = case == "voc2012"
     patch = scores.probabilities(encoded.features[1:], texts, tagger._scale)
     close(patch, golden[f"{case}_coarse"], 1e-5 if stored_whole else F16)
-    weights = scores.affinity(encoded.attention, votes=4, layers=[8, 9, 10])
+    slack = vote_slack(encoded.attention, patch)
     if stored_whole:
-        close(weights @ patch, golden["voc2012_logits_attn"], 1e-5)
+        weights = scores.affinity(encoded.attention, votes=4, layers=[8, 9, 10])
+        close(weights @ patch, golden["voc2012_logits_attn"], 1e-5 + slack)
     with torch.inference_mode():
         pixels = tagger.pixels(GOLDENS / "chelsea.png")
         maps, grid = tagger.maps(pixels, texts)
-        close(maps, golden[f"{case}_logits_refined"], 1e-5 if stored_whole else F16)
-        close(maps[:, : len(names)].amax(0), golden[f"{case}_max_before"], 1e-5)
-        close(tagger.reidentify(pixels, maps, grid, texts, len(names)), golden[f"{case}_max_after"], 1e-5)
+        close(maps, golden[f"{case}_logits_refined"], (1e-5 if stored_whole else F16) + slack)
+        # exact wherever no undecided vote can reach the highest value
+        highest = maps[:, : len(names)].amax(0)
+        reach = ((maps + slack)[:, : len(names)].amax(0) - highest).clamp_min(0)
+        close(highest, golden[f"{case}_max_before"], 1e-5 + reach)
+        close(tagger.reidentify(pixels, maps, grid, texts, len(names)), golden[f"{case}_max_after"], 1e-5 + reach)
+
+
+def test_one_vote_at_most_hangs_on_rounding(encoded):
+    assert undecided(encoded.attention).sum() <= 1  # of 303,601; so the tolerances above stay tight
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -6,7 +6,7 @@ import pytest
 
 from iseg import weights
 from iseg.backbone import load, pick_device, pick_dtype
-from iseg.config import backbone_names, load_backbone, with_sources
+from iseg.backbones import backbone_names, load_backbone, with_sources
 from iseg.errors import InputError
 
 
@@ -145,9 +145,10 @@ def test_devices_and_dtypes():
 
     cpu = torch.device("cpu")
     assert pick_device("cpu") == cpu
-    assert pick_dtype("auto", cpu) == torch.float32
-    assert pick_dtype("auto", torch.device("cuda")) == torch.float16
-    assert pick_dtype(torch.float16, cpu) == torch.float16
+    assert pick_dtype("auto", cpu) == "mixed"
+    assert pick_dtype("auto", torch.device("cuda")) == "float16"
+    assert pick_dtype("auto", torch.device("mps")) == "float32"
+    assert pick_dtype(torch.float16, cpu) == "float16"
     with pytest.raises(InputError, match="dtype 'int8' is not known"):
         pick_dtype("int8", cpu)
     for device in ("cudaa", "cuda:99"):

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from fake_data import make_voc
 
-from iseg.config import load_backbone, load_recipe
+from iseg.backbones import load_backbone
+from iseg.config import load_recipe
 from iseg.evaluate import main
 from iseg.evaluate.config import load_evaluation
 
@@ -25,6 +26,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "CUDA_VISIBLE_DEVICES": "",
     "TOKENIZERS_PARALLELISM": "false",
+    "FAKE_WORDS": "2",  # one image asks for three words
 }
 
 
@@ -68,6 +70,7 @@ def whole(tmp_path_factory, config):
     out = tmp_path_factory.mktemp("whole")
     done = call([*FAKE, *config(out)])
     assert done.returncode == 0, done.stderr
+    assert [path.name for path in (out / "passes").iterdir()] == ["2007_000004.json"]
     return out
 
 
@@ -183,6 +186,7 @@ def test_shell_entry_makes_masks_with_the_embedded_model_from_any_folder(tmp_pat
     arguments = ("mine.yaml", "--batch_size", "2", "--entropy_reduction", "false")
     done = shell(*arguments, cwd=tmp_path, ISEG_DATASETS=str(tmp_path / "data"))
     assert done.returncode == 0, done.stderr
+    assert "Loading weights" not in done.stderr
     assert "mIoU (classes in the truth)" in done.stdout
     assert len(list((tmp_path / "masks" / "masks").glob("*.png"))) == 2
     saved = yaml.safe_load((tmp_path / "masks" / "config.yaml").read_text())

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from iseg import ISeg
 from iseg.backbone import Components
-from iseg.config import Backbone, Recipe
+from iseg.backbones import Backbone
+from iseg.config import Recipe
 from iseg.images import to_square
 from iseg.results import Attended
 

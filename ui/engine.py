@@ -16,7 +16,8 @@ from torch import Tensor
 from uploads import image_id
 
 from iseg import ISeg, masks
-from iseg.config import Recipe, load_backbone
+from iseg.backbones import load_backbone
+from iseg.config import Recipe
 from iseg.errors import InputError
 from iseg.results import Attended
 from iseg.weights import locate

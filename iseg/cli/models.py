@@ -3,8 +3,8 @@
 import json
 import textwrap
 
+from iseg.backbones import backbone_names, load_backbone
 from iseg.cli.parser import LineParser
-from iseg.config import backbone_names, load_backbone
 from iseg.errors import InputError
 from iseg.weights import locate
 

@@ -123,23 +123,17 @@ class Worker:
 
 
 def load_model(job: Job) -> "ISeg":
-    """The job's model, without the libraries' own bars and notes while it loads (downloads keep their bars)."""
-    import diffusers
-    import transformers
-
+    """The job's model."""
     from iseg.pipeline import ISeg
 
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
     settings = job.settings
     return ISeg.from_pretrained(
-        settings.model or "tiny", job.recipe, device=settings.device, dtype=settings.dtype, backbone=settings.backbone
+        settings.model or "tiny", job.recipe, settings.device, settings.dtype, settings.backbone, settings.vae
     )
 
 
 def load_tagger(job: Job) -> "Tagger":
-    """The CLIP that finds the words of a vocabulary; its libraries are quiet already."""
+    """The CLIP that finds the words of a vocabulary."""
     from iseg.tagging import tagger_for
 
     return tagger_for(job.backbone.name, job.settings.clip, job.settings.device)

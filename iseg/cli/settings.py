@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from iseg.backbones import Backbone, load_backbone
 from iseg.cli.inputs import KINDS
 from iseg.cli.parser import LineParser
 from iseg.cli.prompts import Numbers, parse_box, parse_classes, parse_points, parse_vocabulary
-from iseg.config import Backbone, Recipe, load_backbone, load_recipe, read_yaml
+from iseg.config import Recipe, load_recipe, read_yaml
 from iseg.errors import InputError
 from iseg.visualize import Marks
 from iseg.weights import find_backbone, locate
@@ -40,7 +41,8 @@ class Segment:
         backbone: row of configs/backbones/ whose layers fit a folder, file or hub id.
         recipe: "wsss/voc" or a YAML file with a section `recipe:`: defaults of the settings below.
         device: auto, cpu, cuda or mps.
-        dtype: auto is float16 on cuda and float32 elsewhere.
+        dtype: auto is float16 on cuda, mixed (float16 weights, float32 arithmetic) on cpu and float32 on mps.
+        vae: taesd, or a folder with an AutoencoderTiny: faster and less exact than the model's own.
         out: folder of the results.
         save: mask, overlay, heat, cutout, scores, coco, panel, animation: any of them, set apart by commas.
         animation: format of the animation.
@@ -57,7 +59,8 @@ class Segment:
     backbone: str | None = None
     recipe: str | None = None
     device: str = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16", "mixed"] = "auto"
+    vae: str | None = None
     out: str = "iseg-results"
     save: str | list[str] = "mask,overlay"
     animation: Literal["webp", "gif"] = "webp"

@@ -48,7 +48,8 @@ class Evaluation:
         model: a backbone ("sd21-base", "tiny"), a diffusers folder, a .safetensors file or a hub id.
         backbone: row of configs/backbones/ whose layers fit a folder, file or hub id.
         device: auto, cpu, cuda, mps.
-        dtype: auto is float16 on cuda and float32 elsewhere.
+        dtype: auto is float16 on cuda, mixed (float16 weights, float32 arithmetic) on cpu and float32 on mps.
+        vae: taesd, or a folder with an AutoencoderTiny: faster and less exact than the model's own.
         out: folder of the results.
         batch_size: images per pass.
         readers: threads that read images ahead of the model.
@@ -66,7 +67,8 @@ class Evaluation:
     model: str = "sd21-base"
     backbone: str | None = None
     device: str = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16", "mixed"] = "auto"
+    vae: str | None = None
     out: str = "runs/evaluation"
     batch_size: int = 1
     readers: int = 4
@@ -186,6 +188,7 @@ def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
     return {
         "model": evaluation.model,
         "backbone": evaluation.backbone,
+        "vae": evaluation.vae,
         "data": {key: getattr(evaluation.data, key) for key in kept},
         "recipe": asdict(recipe),
         "save_scores": evaluation.save_scores,

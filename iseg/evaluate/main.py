@@ -74,7 +74,7 @@ def evaluate(evaluation: Evaluation) -> int:
     outcome = Outcome()
     if done < len(items):
         seg = ISeg.from_pretrained(
-            evaluation.model, evaluation.recipe, device, evaluation.dtype, backbone=evaluation.backbone
+            evaluation.model, evaluation.recipe, device, evaluation.dtype, evaluation.backbone, evaluation.vae
         )
         runner = Runner(seg, classes, labels, opened, evaluation.readers)
         step = evaluation.batch_size
@@ -93,7 +93,7 @@ def _silent(*_: Any) -> None:
 def open_outputs(evaluation: Evaluation, classes: list[LabelClass], device: str) -> list[tuple[Variant, Outputs]]:
     """The folder of every variant, made or taken up. InputError if one holds masks of other settings."""
     inputs: dict[str, Any] = {
-        "dtype": str(pick_dtype(evaluation.dtype, pick_device(device))).removeprefix("torch."),
+        "dtype": pick_dtype(evaluation.dtype, pick_device(device)),
         "weights_sha256": outputs.weights_digest(evaluation.model, evaluation.backbone),
         "class_words": [[entry.name, entry.word.word, entry.word.focus] for entry in classes],
     }

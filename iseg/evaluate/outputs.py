@@ -1,7 +1,7 @@
 """The folder of a run: masks are the checkpoint, the settings lie beside them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from iseg.config import read_yaml
 from iseg.errors import InputError
-from iseg.export import write_bytes, write_mask, write_scores
+from iseg.export import write_bytes, write_json, write_mask, write_scores
 from iseg.weights import find_backbone, locate
 
 CONFIG = "config.yaml"
@@ -20,7 +20,10 @@ UNSET = "not set"
 
 
 class Outputs:
-    """OUT/masks/NAME.png, OUT/scores/NAME.npz and OUT/config.yaml of one variant.
+    """OUT/masks/NAME.png, OUT/scores/NAME.npz, OUT/passes/NAME.json and OUT/config.yaml of one variant.
+
+    The masks have a folder of their own, so that it can be handed on as it is; passes/ has the images alone whose
+    classes one prompt was too short for.
 
     Args:
         folder: OUT.
@@ -35,6 +38,9 @@ class Outputs:
 
     def scores_path(self, name: str) -> Path:
         return self.folder / "scores" / f"{name}.npz"
+
+    def passes_path(self, name: str) -> Path:
+        return self.folder / "passes" / f"{name}.json"
 
     def open(self, computed: Mapping[str, Any], how: Mapping[str, Any]) -> int:
         """Make the folder, or take up an earlier run's, and return the number of masks that it holds.
@@ -73,14 +79,38 @@ class Outputs:
         """Whether everything of an image was saved."""
         return self.mask_path(name).is_file() and (not self.save_scores or self.scores_path(name).is_file())
 
-    def save(self, name: str, mask: NDArray[np.uint8], scores: NDArray[np.float32], names: list[str]) -> None:
-        """Save the label map (H, W) and, if kept, the scores (K, H, W) as float16 with their K class names.
+    def save(
+        self,
+        name: str,
+        mask: NDArray[np.uint8],
+        scores: NDArray[np.float32],
+        names: list[str],
+        passes: Sequence[Sequence[str]] = (),
+    ) -> None:
+        """Save the label map (H, W), how the classes were split and, if kept, the scores (K, H, W) as float16.
+
+        Args:
+            name: of the image.
+            mask, scores, names: labels, score maps and the K class names of these.
+            passes: the class words of each pass; one pass or none leaves no file, nor that of an earlier run.
 
         The mask comes last: where it is, the image is done. Raises InputError where the disk does not take them.
         """
+        if len(passes) > 1:
+            write_json(self.passes_path(name), {"passes": passes})
+        else:
+            remove(self.passes_path(name))
         if self.save_scores:
             write_scores(self.scores_path(name), scores, names)
         write_mask(self.mask_path(name), mask)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there. Raises InputError if it stays."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be removed: {error.strerror or error}") from None
 
 
 def plain(value: Any) -> Any:

@@ -170,7 +170,7 @@ class Runner:
                 for variant, folder in group:
                     result = self.seg.solve(record, variant.recipe)
                     mask = np.array([0, *one.class_ids], np.uint8)[result.mask]
-                    self._save(one, folder, mask, result.scores, writer)
+                    self._save(one, folder, mask, result.scores, writer, result.groups)
 
     def _save_empty(self, one: Loaded, writer: ThreadPoolExecutor) -> None:
         """An image whose labels name no class is background."""
@@ -186,12 +186,13 @@ class Runner:
         mask: NDArray[np.uint8],
         scores: NDArray[np.float32],
         writer: ThreadPoolExecutor,
+        passes: Sequence[Sequence[str]] = (),
     ) -> None:
         """Write in the background, while the model works on the next batch."""
         if one.truth is not None and folder is self.outputs[-1][1]:
             self.running.update(one.truth, mask)
         name, names = one.item.name, [self.classes[index].name for index in one.class_ids]
-        self._writes.append((name, writer.submit(folder.save, name, mask, scores, names)))
+        self._writes.append((name, writer.submit(folder.save, name, mask, scores, names, passes)))
 
     def _finish_writes(self) -> None:
         for name, write in self._writes:

@@ -8,6 +8,7 @@ from transformers import CLIPModel, CLIPTokenizer, PreTrainedTokenizerBase
 from iseg.backbone import pick_device
 from iseg.config import read_yaml
 from iseg.errors import InputError
+from iseg.loading import quiet
 
 PACKAGE = "package:"
 
@@ -44,8 +45,9 @@ def load_clip(
     place = locate_clip(model)
     chosen = pick_device(device)
     try:
-        clip = CLIPModel.from_pretrained(place, dtype=dtype, use_safetensors=True)
-        tokenizer = CLIPTokenizer.from_pretrained(place)
+        with quiet("transformers"):
+            clip = CLIPModel.from_pretrained(place, dtype=dtype, use_safetensors=True)
+            tokenizer = CLIPTokenizer.from_pretrained(place)
     except Exception as error:  # loaders raise many types; each means that this model cannot be used
         reason = " ".join(str(error).split())[:240]
         raise InputError(

@@ -1,0 +1,137 @@
+"""Measure speed and memory: a table for people, JSON for programs.
+
+    python -m scripts.benchmark                                   # the embedded model, beside the plain path
+    python -m scripts.benchmark --model sd21-shape                # Stable Diffusion 2.1's shape, random weights
+    python -m scripts.benchmark --model sd21-shape --device cuda --dtypes float16,bfloat16 --batches 1,4,16 --compile
+    python -m scripts.benchmark --growth docs                     # time and memory against images, classes, grid
+    python -m scripts.benchmark --agreement 100                   # precisions (and --vae) against float32: masks, mIoU
+    python -m scripts.benchmark --profile 64                      # what a run over 64 images spends its time on
+    python -m scripts.benchmark --check                           # exit 1 if a ratio is worse than its limit
+
+Every case runs in a process of its own, one after the other. Compare ratios within a run, not seconds between runs.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from iseg.errors import InputError
+from scripts.bench.case import Case
+from scripts.bench.report import add_to_json, case_table, stage_table
+
+RANDOM_MODEL = Path("runs/benchmark/sd21-shape")
+LIMITS = {"end to end / plain path": 0.9, "clustering / plain loop": 0.5}  # of the embedded model, with room for noise
+
+
+def run_case(case: Case) -> dict[str, Any]:
+    """Measure in a new process. Raises InputError with its last line if it fails."""
+    command = [sys.executable, "-W", "ignore", "-m", "scripts.bench.case", json.dumps(asdict(case))]
+    print(f"measuring {describe(case)} ...", file=sys.stderr, flush=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"{describe(case)} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def describe(case: Case) -> str:
+    """A short name of a case."""
+    extra = (" compiled" if case.compile else "") + (f" vae {case.vae}" if case.vae else "")
+    return f"{case.path} {case.dtype} batch {case.batch}{extra}"
+
+
+def cases(options: argparse.Namespace) -> list[Case]:
+    """What the options ask for, the plain path first."""
+    model, backbone = options.model, "tiny" if options.model == "tiny" else "sd21-base"
+    if model == "sd21-shape":
+        from scripts.bench.models import ensure_random_model
+
+        model = str(ensure_random_model(RANDOM_MODEL))
+    common: dict[str, Any] = {"model": model, "backbone": backbone, "repeats": options.repeats}
+    chosen = [Case("plain", dtype="float32", **common)] if options.baseline else []
+    common["device"] = options.device
+    for dtype in options.dtypes.split(","):
+        for batch in options.batches.split(","):
+            one = Case("iseg", dtype=dtype, batch=int(batch), vae=options.vae, **common)
+            chosen.append(one)
+            if options.compile and dtype != "mixed":
+                chosen.append(Case(**{**asdict(one), "compile": True}))
+    if options.interaction:
+        chosen.append(Case("interaction", dtype=options.dtypes.split(",")[0], **common))
+    return chosen
+
+
+def check(options: argparse.Namespace) -> int:
+    """Ratios to the plain path on the embedded model, each against its limit."""
+    common: dict[str, Any] = {"repeats": max(5, options.repeats)}
+    plain = run_case(Case("plain", dtype="float32", **common))["stages"]
+    ours = run_case(Case("iseg", dtype="float32", **common))["stages"]
+    ratios = {
+        "end to end / plain path": ours["total"] / plain["total"],
+        "clustering / plain loop": ours["cluster"] / plain["cluster"],
+    }
+    for name, ratio in ratios.items():
+        print(f"{name}: {ratio:.2f} (limit {LIMITS[name]:.2f}) {'ok' if ratio <= LIMITS[name] else 'TOO SLOW'}")
+    return int(any(ratio > LIMITS[name] for name, ratio in ratios.items()))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny", help="tiny, sd21-shape (random weights, 5 GB on disk) or a folder")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--dtypes", default="mixed,float32", help="of mixed, float32, float16, bfloat16")
+    parser.add_argument("--batches", default="1", help="images per pass, e.g. 1,4,16")
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
+    parser.add_argument("--vae", default=None, help="taesd or a folder with an AutoencoderTiny")
+    parser.add_argument(
+        "--baseline", action=argparse.BooleanOptionalAction, default=True, help="measure the plain path"
+    )
+    parser.add_argument("--interaction", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--growth", type=Path, default=None, metavar="FOLDER", help="write plots of cost growth there")
+    parser.add_argument("--agreement", type=int, default=None, metavar="SCENES")
+    parser.add_argument("--profile", type=int, default=None, metavar="IMAGES")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--json", type=Path, default=None, help="add the results to this file")
+    return parser
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Do what the options ask for; returns the exit code."""
+    if options.check:
+        return check(options)
+    if options.growth:
+        from scripts.bench.growth import growth
+
+        result: Any = growth(options.growth)
+    elif options.agreement:
+        from scripts.bench.agreement import agreement
+
+        result = agreement(options.agreement, options.dtypes.split(","), options.vae)
+    elif options.profile:
+        from scripts.bench.profile import profile
+
+        result = profile(options.profile)
+    else:
+        results = [run_case(case) for case in cases(options)]
+        print(stage_table(results), case_table(results), sep="\n\n")
+        result = results
+    if options.json:
+        kind = next((name for name in ("growth", "agreement", "profile") if getattr(options, name)), options.model)
+        add_to_json(options.json, str(kind), result)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        return measure(build_parser().parse_args(arguments))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
