@@ -14,6 +14,7 @@ from iseg.config import configs_folder
 from iseg.errors import InputError
 from iseg.memory import hold_weights_in_half, reuse_freed_memory
 from iseg.single_file import load_file
+from iseg.strips import use_strips
 from iseg.vae import latents_of, load_tiny_vae, load_vae
 from iseg.weight_files import read_tensors, weight_files
 from iseg.weights import check_folder, locate, locate_tokenizer
@@ -140,6 +141,7 @@ def load(
             parts[part].to(memory_format=torch.channels_last)
     check_layers(parts["unet"], backbone)
     if chosen_device.type == "cpu":
+        use_strips(parts["vae"])
         reuse_freed_memory()  # from here on: what loading leaves behind goes back to the system
     return Components(backbone=backbone, source=str(place), device=chosen_device, dtype=DTYPES[name], **parts)
 

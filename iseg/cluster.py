@@ -70,7 +70,7 @@ def kl_kmeans(
     prototypes = x[grid_anchors(grid_size, stride).to(x.device)]
     labels = torch.zeros(len(x), dtype=torch.long, device=x.device)
     for _ in range(rounds):
-        nearest = symmetric_kl(x, prototypes, dtype).argmin(1)
+        nearest = symmetric_kl(x, prototypes, dtype).min(1).indices  # many times faster than argmin on the CPU
         _, labels = nearest.unique(return_inverse=True)  # drops the empty clusters
         prototypes = _cluster_means(x, labels)
     return labels

@@ -63,7 +63,8 @@ def label_map(scores: Tensor, class_ids: Sequence[int], background: Background, 
     labels = torch.tensor([0, *class_ids], device=scores.device)
     if background == "power":
         rest = (1 - maps.amax(0)).square()
-        return labels[torch.cat([rest[None], maps]).argmax(0)]
+        # max and its index: torch's argmax along the first axis takes many times as long on the CPU
+        return labels[torch.cat([rest[None], maps]).max(0).indices]
     maps = torch.where(maps < float(background), torch.zeros_like(maps), maps)
     best, index = maps.max(0)
     return labels[torch.where(best > 0, index + 1, torch.zeros_like(index))]

@@ -5,22 +5,22 @@ import ctypes
 from torch import nn
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
-LARGEST_REUSED = 1 << 30
+LARGEST_REUSED = 100 << 20  # bytes; larger blocks, few per image, go back to the system
+MOST_KEPT = 128 << 20  # bytes of free memory
 
 
 def reuse_freed_memory() -> None:
-    """Let the C library keep freed blocks of up to a gigabyte for the next tensor.
+    """Let the C library keep freed blocks of up to 100 MB for the next tensor.
 
     By default glibc hands each large block back to the system, and the next feature map of the same size is paid for
-    again, page by page; with maps of 134 MB that is about half of the time of the VAE. Other C libraries are left
-    alone.
+    again, page by page; that can double the time of a convolution. Other C libraries are left alone.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # not glibc
         return
     mallopt(M_MMAP_THRESHOLD, LARGEST_REUSED)
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
 
 
 def hold_weights_in_half(model: nn.Module) -> None:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "iseg"
 LAYERS = [
     ["errors"],
     ["cluster", "cross", "masks", "metrics", "prompt", "refine", "seeds"],
-    ["attention", "images", "memory", "models", "weight_files"],
+    ["attention", "images", "memory", "models", "strips", "weight_files"],
     ["config", "vae"],
     ["single_file"],
     ["backbones"],

@@ -16,7 +16,7 @@ from scripts.train_tiny.sprites import read_words
 
 NUM_OBJECTS = 20
 SCENE_SIZE = 144  # pixels; 9 x 9 patches
-POOL = 6000  # scenes rendered once and used again with other crops and flips: rendering takes as long as a step
+POOL = 12000  # scenes rendered once and used again with other crops and flips: rendering takes as long as a step
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,9 @@ Labels on {count} scenes never trained on; threshold {threshold:g}, chosen on {c
 
 {markdown(("scenes", "precision %", "recall %", "F1 %", "mAP %"), rows)}
 
-Trained with `python -m scripts.train_clip.train --out runs/tiny_clip` on pictograms of Fluent Emoji (MIT) and Noto
-Emoji (Apache-2.0); see iseg/models/tiny/README.md for their licences.
+Trained by `python -m scripts.train_clip.train --out runs/first --steps 1900`, then from that, on other scenes, by
+`... --out runs/tiny_clip --init runs/first/model --seed 9103 --steps 2600`, on pictograms of Fluent Emoji (MIT) and
+Noto Emoji (Apache-2.0); see iseg/models/tiny/README.md for their licences.
 """
 
 

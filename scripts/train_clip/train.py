@@ -1,9 +1,10 @@
 """Train the small CLIP of the demo.
 
-    python -m scripts.train_clip.train --out runs/tiny_clip [--steps 1600] [--batch 64] [--seed 9100]
+    python -m scripts.train_clip.train --out runs/tiny_clip [--steps 1600] [--batch 64] [--seed 9100] [--init FOLDER]
 
 Supervised by the scenes' masks: every patch is asked which word it shows, the class token which objects it sees. A run
-that was stopped goes on from its last checkpoint.
+that was stopped goes on from its last checkpoint; `--init` starts a new one from an exported model, on other scenes if
+the seed is another.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPModel, CLIPTokenizer
@@ -22,9 +24,10 @@ from iseg.tagging.text import read_templates
 from iseg.tagging.vision import block, embed, project
 from scripts.train_clip.data import Batch, class_names, make_batch
 from scripts.train_clip.model import GROUNDS, make_model, make_tokenizer, start_whitened
+from scripts.train_tiny.optimizer import MatrixOptimizer
 from scripts.train_tiny.sprites import read_words
 
-LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 1.2e-3, 100, 0.05
+LEARNING_RATE, MATRIX_RATE, WARM_UP = 1.2e-3, 1.5e-3, 100
 BACKGROUND_WEIGHT = 0.3  # most patches are background
 PARTS_UNTIL = 0.75  # of the steps: parts of scenes first, whole scenes after
 TEXT_STEPS = 400
@@ -100,7 +103,7 @@ def save_state(path: Path, state: dict) -> None:
     os.replace(partial, path)
 
 
-def train(out: Path, steps: int, batch_size: int, seed: int, augmented: float) -> CLIPModel:
+def train(out: Path, steps: int, batch_size: int, seed: int, augmented: float, init: Path | None = None) -> CLIPModel:
     """Train, going on from OUT/checkpoint.pt where there is one, and write the float16 model folder OUT/model."""
     out.mkdir(parents=True, exist_ok=True)
     templates = read_templates()
@@ -108,14 +111,14 @@ def train(out: Path, steps: int, batch_size: int, seed: int, augmented: float) -
     torch.manual_seed(seed)
     model = make_model(tokenizer).train()
     checkpoint, first = out / "checkpoint.pt", 0
-    if not checkpoint.is_file():
+    if init is not None:
+        model.load_state_dict(load_file(init / "model.safetensors"))
+    elif not checkpoint.is_file():
         start_whitened(model, make_batch(seed, 0, 2 * batch_size, augmented, whole=True).pixels)
         teach_words(model, tokenizer, templates, seed)
     model.text_model.requires_grad_(False)
     model.text_projection.requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        (p for p in model.parameters() if p.requires_grad), LEARNING_RATE, (0.9, 0.98), weight_decay=WEIGHT_DECAY
-    )
+    optimizer = MatrixOptimizer([model], LEARNING_RATE, MATRIX_RATE, rank=0, world=1)
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
@@ -123,9 +126,7 @@ def train(out: Path, steps: int, batch_size: int, seed: int, augmented: float) -
         first = state["step"]
     bar = tqdm(range(first, steps), initial=first, total=steps, desc="small CLIP", mininterval=10)
     for step in bar:
-        rate = LEARNING_RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        rate = min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))  # share of the full one
         whole = step >= PARTS_UNTIL * steps
         batch = make_batch(seed, step, batch_size // 2 if whole else batch_size, augmented, whole)
         texts = text_features(model, tokenizer, templates, torch.Generator().manual_seed(seed + step))
@@ -133,7 +134,7 @@ def train(out: Path, steps: int, batch_size: int, seed: int, augmented: float) -
         optimizer.zero_grad()
         (patch_loss + TOKEN_WEIGHT * token_loss).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        optimizer.step(rate)
         bar.set_postfix(patch=f"{patch_loss:.3f}", token=f"{token_loss:.3f}", right=f"{right:.2f}", refresh=False)
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
             save_state(checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1})
@@ -149,10 +150,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=9100)
     parser.add_argument("--augmented", type=float, default=0.15, help="share of scenes with strong changes of style")
+    parser.add_argument("--init", type=Path, help="folder of an exported model to start from")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    train(options.out, options.steps, options.batch, options.seed, options.augmented)
+    train(options.out, options.steps, options.batch, options.seed, options.augmented, options.init)
     return 0
 
 

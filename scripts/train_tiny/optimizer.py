@@ -40,7 +40,7 @@ class MatrixOptimizer:
     """
 
     def __init__(self, modules: list[nn.Module], rate: float, matrix_rate: float, rank: int, world: int) -> None:
-        named = [(name, weight) for module in modules for name, weight in module.named_parameters()]
+        named = [pair for module in modules for pair in module.named_parameters() if pair[1].requires_grad]
         self.hidden = [weight for name, weight in named if is_hidden_matrix(name, weight)]
         self.momenta = [torch.zeros_like(as_matrix(weight.detach())) for weight in self.hidden]
         rest = [weight for name, weight in named if not is_hidden_matrix(name, weight)]
