@@ -1,6 +1,6 @@
 """Recording of attention maps: chosen layers and heads of one UNet pass, which ends after the last of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from iseg.errors import InputError
+from iseg.refine import ROWS_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,26 @@ def attention_module(unet: nn.Module, layer: str, kind: str) -> Any:
         raise InputError(f"the UNet has no attention layer {layer!r}: it has {', '.join(known)}") from None
 
 
-def probabilities(attn: Any, hidden: Tensor, context: Tensor | None, heads: Sequence[int]) -> Iterable[Tensor]:
-    """softmax(Q K^T / sqrt(d)) of single heads: yields (B, queries, keys) float32, one head at a time.
+def add_probabilities(
+    total: Tensor | None, attn: Any, hidden: Tensor, context: Tensor | None, heads: Sequence[int]
+) -> Tensor:
+    """`total` plus softmax(Q K^T / sqrt(d)) of each of `heads`, (B, queries, keys) float32; None stands for zeros.
 
-    Only the chosen heads are computed, and never more than one is held.
+    One head, and on the CPU some queries, at a time: they stay in the cache, and nothing as large as `total` is held.
     """
     query = attn.to_q(hidden)  # (B, queries, heads * d)
     key = attn.to_k(hidden if context is None else context)  # (B, keys, heads * d)
-    width = query.shape[-1] // attn.heads
+    width, queries = query.shape[-1] // attn.heads, query.shape[1]
+    if total is None:
+        total = torch.zeros(len(query), queries, key.shape[1], device=query.device)
+    size = ROWS_AT_ONCE if query.device.type == "cpu" else queries
     for head in heads:
         part = slice(head * width, (head + 1) * width)
-        scores = (query[..., part] * attn.scale) @ key[..., part].transpose(1, 2)
-        yield scores.softmax(-1, dtype=torch.float32)
+        keys = key[..., part].transpose(1, 2)
+        for start in range(0, queries, size):
+            rows = slice(start, start + size)
+            total[:, rows] += ((query[:, rows, part] * attn.scale) @ keys).softmax(-1, dtype=torch.float32)
+    return total
 
 
 class _Recorder:
@@ -60,8 +69,10 @@ class _Recorder:
         self.record, self.inner, self.heads, self.target = record, inner, heads, target
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, *args, **kwargs) -> Tensor:
-        for head in probabilities(attn, hidden_states, encoder_hidden_states, self.heads):
-            self.record.add(self.target, head)
+        sums = self.record.sums
+        sums[self.target] = add_probabilities(
+            sums.get(self.target), attn, hidden_states, encoder_hidden_states, self.heads
+        )
         self.record.layer_done()
         return self.inner(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
 
@@ -88,7 +99,7 @@ class AttentionRecord:
         self.targets += [(self._checked(name, "attn1", heads), heads, None) for name, heads in layers.self.items()]
         self.targets = [target for target in self.targets if target[1]]
         self._originals: list[tuple[Any, object]] = []
-        self._sums: dict[int | None, Tensor] = {}
+        self.sums: dict[int | None, Tensor] = {}  # {resolution, None = self: (B, queries, keys)}; means after `run`
 
     def _checked(self, name: str, kind: str, heads: Sequence[int]) -> Any:
         module = attention_module(self.unet, name, kind)
@@ -110,17 +121,12 @@ class AttentionRecord:
 
     def run(self, latents: Tensor, timestep: int, embeddings: Tensor) -> None:
         """One UNet pass: latents (B, C, h, w) with noise, embeddings (B, L, D). Overwrites earlier maps."""
-        self._sums.clear()
+        self.sums.clear()
         self._left = len(self.targets)
         with suppress(_PassEnded):
             self.unet(latents, timestep, encoder_hidden_states=embeddings)
-
-    def add(self, target: int | None, head: Tensor) -> None:
-        """Accumulate one head's probabilities (B, queries, keys)."""
-        if target in self._sums:
-            self._sums[target] += head
-        else:
-            self._sums[target] = head
+        for target, total in self.sums.items():
+            total /= sum(len(heads) for _, heads, own in self.targets if own == target)
 
     def layer_done(self) -> None:
         self._left -= 1
@@ -131,21 +137,18 @@ class AttentionRecord:
     def cross(self) -> dict[int, Tensor]:
         means = {}
         for resolution, chosen in self.layers.cross.items():
-            if resolution not in self._sums:
+            if resolution not in self.sums:
                 continue
-            total = self._sums[resolution]  # (B, r * r, L)
+            total = self.sums[resolution]  # (B, r * r, L)
             if total.shape[1] != resolution**2:
                 side = total.shape[1] ** 0.5
                 raise InputError(
                     f"layers {', '.join(chosen)} are configured as {resolution}x{resolution}, "
                     f"the UNet ran them at {side:g}x{side:g}"
                 )
-            mean = total / sum(len(heads) for heads in chosen.values())
-            means[resolution] = mean.transpose(1, 2).unflatten(2, (resolution, resolution))
+            means[resolution] = total.transpose(1, 2).unflatten(2, (resolution, resolution))
         return means
 
     @property
     def self(self) -> Tensor | None:
-        if None not in self._sums:
-            return None
-        return self._sums[None] / sum(len(heads) for heads in self.layers.self.values())
+        return self.sums.get(None)

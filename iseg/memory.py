@@ -1,11 +1,16 @@
 """What a full-size model costs in memory and in page faults on the CPU, and two ways to lower it."""
 
 import ctypes
+from functools import partial
+from typing import Any
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
 LARGEST_REUSED = 100 << 20  # bytes; larger blocks, few per image, go back to the system
+LARGEST_WIDENED = 32 << 20  # bytes of weights
 MOST_KEPT = 128 << 20  # bytes of free memory
 
 
@@ -26,12 +31,13 @@ def reuse_freed_memory() -> None:
 def hold_weights_in_half(model: nn.Module) -> None:
     """Keep the weights of linear and convolution layers in float16 and compute in float32.
 
-    A layer's weights are widened for the time of its own forward pass; all else becomes float32. Memory for weights
-    is halved; the result is that of a float32 model whose weights were rounded to float16.
+    A layer's weights are widened while it works, of a large layer some outputs at a time; all else becomes float32.
+    Memory for weights is halved; the result is that of a float32 model whose weights were rounded to float16.
     """
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
-            _widen_when_used(module)
+            layer: Any = module.half()
+            layer.forward = partial(_widened, layer)
         elif isinstance(module, nn.Embedding):  # few of its rows are used: they are widened, not the table
             module.half().register_forward_hook(lambda _module, _inputs, rows: rows.float())
         else:
@@ -40,18 +46,16 @@ def hold_weights_in_half(model: nn.Module) -> None:
                     getattr(module, name).data = tensor.data.float()
 
 
-def _widen_when_used(module: nn.Module) -> None:
-    held = [(parameter, parameter.data.half()) for parameter in module.parameters(recurse=False)]
-    for parameter, half in held:
-        parameter.data = half
-
-    def widen(*_: object) -> None:
-        for parameter, half in held:
-            parameter.data = half.float()
-
-    def restore(*_: object) -> None:
-        for parameter, half in held:
-            parameter.data = half
-
-    module.register_forward_pre_hook(widen)
-    module.register_forward_hook(restore)
+def _widened(module: nn.Linear | nn.Conv2d, x: Tensor) -> Tensor:
+    """The forward pass of a layer whose weights are float16, in the type of `x`."""
+    parts = -(-module.weight.numel() * x.element_size() // LARGEST_WIDENED)
+    weights = module.weight.chunk(parts)
+    biases = [None] * len(weights) if module.bias is None else module.bias.chunk(parts)
+    pieces = []
+    for half, bias in zip(weights, biases, strict=True):
+        weight, bias = half.to(x.dtype), None if bias is None else bias.to(x.dtype)
+        if isinstance(module, nn.Linear):
+            pieces.append(F.linear(x, weight, bias))
+        else:
+            pieces.append(F.conv2d(x, weight, bias, module.stride, module.padding, module.dilation, module.groups))
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, -1 if isinstance(module, nn.Linear) else 1)

@@ -5,6 +5,7 @@ its input and its output into layouts of its own. Here two are held, and copies 
 """
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ def use_strips(vae: nn.Module) -> None:
     from diffusers.models.downsampling import Downsample2D
     from diffusers.models.resnet import ResnetBlock2D
 
+    module: Any
     for module in vae.modules():
         if isinstance(module, ResnetBlock2D) and module.time_emb_proj is None and module.output_scale_factor == 1:
             for conv in (module.conv1, module.conv2):
@@ -25,7 +27,7 @@ def use_strips(vae: nn.Module) -> None:
             module.forward = partial(residual_, module)
         elif isinstance(module, Downsample2D) and module.use_conv and module.norm is None:
             module.conv.forward = partial(convolve, module.conv, after=int(module.padding == 0))
-            module.forward = module.conv.__call__  # through its hooks
+            module.forward = module.conv.forward
 
 
 def strip_rows(x: Tensor) -> int:
@@ -42,10 +44,11 @@ def convolve(conv: nn.Conv2d, x: Tensor, overwrite: bool = False, after: int = 0
         overwrite: put the result in x's place; it must have x's shape.
         after: rows and columns of zeros to append to x first.
     """
-    (stride, _), (pad, _), rows = conv.stride, conv.padding, x.shape[-2]
+    stride, pad, rows = conv.stride[0], int(conv.padding[0]), x.shape[-2]
     total, width = ((side + after + 2 * pad - 3) // stride + 1 for side in x.shape[-2:])
     out = x if overwrite else x.new_empty(len(x), conv.out_channels, total, width)
     height = strip_rows(x)
+    weight, bias = conv.weight.to(x.dtype), None if conv.bias is None else conv.bias.to(x.dtype)
     above = x.new_zeros(*x.shape[:2], pad, x.shape[-1])  # rows before the strip, as they were
     for start in range(0, total, height):
         end = min(start + height, total)
@@ -54,7 +57,7 @@ def convolve(conv: nn.Conv2d, x: Tensor, overwrite: bool = False, after: int = 0
         part = torch.cat([above, x[..., stride * start : min(last, rows), :], below], -2)
         part = F.pad(part, (0, after)) if after else part
         above = x[..., following - pad : following, :].clone()
-        out[..., start:end, :] = F.conv2d(part, conv.weight, conv.bias, conv.stride, (0, pad))
+        out[..., start:end, :] = F.conv2d(part, weight, bias, conv.stride, (0, pad))
     return out
 
 
@@ -69,7 +72,7 @@ def normalize_(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     return x
 
 
-def residual_(block: nn.Module, x: Tensor, temb: None = None) -> Tensor:
+def residual_(block: Any, x: Tensor, temb: None = None) -> Tensor:
     """A residual block without time embedding: (B, C, H, W) -> (B, D, H, W), in x's place where D = C."""
     hidden = block.conv1(block.nonlinearity(block.norm1(x)))
     hidden = block.conv2(block.nonlinearity(normalize_(block.norm2, hidden)))

@@ -39,6 +39,23 @@ def test_mixed_equals_float32_with_rounded_weights():
     assert block.norm.weight.dtype == torch.float32
 
 
+@pytest.mark.parametrize("largest", [1, 70, 200])
+@torch.inference_mode()
+def test_large_layers_are_widened_in_parts(largest, monkeypatch):
+    monkeypatch.setattr(memory, "LARGEST_WIDENED", largest)
+    torch.manual_seed(0)
+    for layer, x in (
+        (nn.Linear(6, 5), torch.rand(2, 7, 6)),
+        (nn.Linear(6, 5, bias=False), torch.rand(6)),
+        (nn.Conv2d(3, 7, 3, stride=2, padding=1), torch.rand(2, 3, 9, 14)),
+    ):
+        layer.half().float()  # rounded
+        expected = layer(x)
+        memory.hold_weights_in_half(layer)
+        torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-6)
+        assert layer.weight.dtype == torch.float16
+
+
 @torch.inference_mode()
 def test_mixed_survives_a_failing_layer():
     layer = nn.Linear(3, 2).half()

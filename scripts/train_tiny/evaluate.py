@@ -78,7 +78,8 @@ def summary(model: ISeg, scores: dict[float, list[ConfusionMatrix]], count: int,
     named = dict(zip(names, chosen[recipe.iterations].iou(), strict=True))
     return {
         "scenes": count, "seed": seed, "entropy": recipe.entropy, "iterations": recipe.iterations,
-        "raw": percent(chosen[0]), "one product": percent(chosen[1]), "refined": percent(chosen[recipe.iterations]),
+        "raw": percent(chosen[0]), "one product": percent(scores[0.0][1]),
+        "refined": percent(chosen[recipe.iterations]),
         "with entropy reduction": [percent(matrix) for matrix in chosen],
         "without entropy reduction": [percent(matrix) for matrix in scores[0.0]],
         "per class": {name: round(100 * float(iou), 1) for name, iou in named.items() if iou == iou},
