@@ -99,14 +99,23 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return chosen
 
 
-def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
+def computes_in_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself: others emulate it, slower than float32."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # torch >= 2.11
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def pick_dtype(dtype: str | torch.dtype, device: torch.device, on_cpu: str = "auto") -> str:
     """Name of the precision, a key of `DTYPES`; "mixed" holds weights in float16 and computes in float32.
 
-    "auto" is float16 on cuda, mixed on cpu, float32 elsewhere. Raises InputError if unknown.
+    "auto" is float16 on cuda and float32 on mps; on the CPU it is `on_cpu`, whose "auto" is bfloat16 on processors
+    that compute in it and mixed on others. Raises InputError if unknown.
     """
     name = str(dtype).removeprefix("torch.")
-    if name == "auto":
-        return {"cuda": "float16", "cpu": "mixed"}.get(device.type, "float32")
+    if name == "auto" and device.type == "cpu":
+        name = on_cpu if on_cpu != "auto" else "bfloat16" if computes_in_bfloat16() else "mixed"
+    elif name == "auto":
+        name = "float16" if device.type == "cuda" else "float32"
     if name not in DTYPES:
         raise InputError(f"dtype {str(dtype)!r} is not known: expected auto, {', '.join(DTYPES)}")
     return name
@@ -125,7 +134,7 @@ def load(
     Raises InputError for weights that cannot be had or read, and for layers or head counts that differ from the table.
     """
     chosen_device = pick_device(device)
-    name = pick_dtype(dtype, chosen_device)
+    name = pick_dtype(dtype, chosen_device, backbone.cpu_dtype)
     mixed = name == "mixed"
     place = locate(backbone)
     held = torch.float16 if mixed else DTYPES[name]

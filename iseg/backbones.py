@@ -24,6 +24,7 @@ class Backbone:
         cross_layers: {resolution: {layer: head count}} in execution order; what flat head indices refer to.
         self_layers: {layer: head count}, likewise.
         recipe: settings that differ from the defaults of `Recipe` when no recipe is named.
+        cpu_dtype: what `dtype="auto"` is on the CPU; see `iseg.backbone.pick_dtype`.
         words: the only class words the model knows; None = any.
         note: one line for people.
     """
@@ -36,6 +37,7 @@ class Backbone:
     timestep: int = 100
     noise_seed: int = 1101
     recipe: dict[str, Any] = field(default_factory=dict)
+    cpu_dtype: str = "auto"
     words: list[str] | None = None
     note: str = ""
 

@@ -60,7 +60,7 @@ class ISeg:
                 interactive settings of the backbone.
             device: "auto" (cuda, mps, cpu) or a torch device.
             dtype: "float32", "float16", "bfloat16", "mixed" (weights in float16, arithmetic in float32), or "auto":
-                float16 on cuda, mixed on cpu, float32 on mps.
+                float16 on cuda, float32 on mps; on the CPU bfloat16 where the processor computes in it, else mixed.
             backbone: row of the table whose layers fit a folder, file or hub id ("sd21-base" by default).
             vae: "taesd" or a folder with an AutoencoderTiny, instead of the model's own VAE: faster, less exact.
 

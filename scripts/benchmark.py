@@ -19,6 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from iseg.backbone import pick_device, pick_dtype
+from iseg.backbones import load_backbone
 from iseg.errors import InputError
 from scripts.bench.case import Case
 from scripts.bench.report import add_to_json, case_table, stage_table
@@ -53,14 +55,16 @@ def cases(options: argparse.Namespace) -> list[Case]:
     common: dict[str, Any] = {"model": model, "backbone": backbone, "repeats": options.repeats}
     chosen = [Case("plain", dtype="float32", **common)] if options.baseline else []
     common["device"] = options.device
-    for dtype in options.dtypes.split(","):
+    row, device = load_backbone(backbone), pick_device(options.device)
+    dtypes = [pick_dtype(dtype, device, row.cpu_dtype) for dtype in options.dtypes.split(",")]
+    for dtype in dict.fromkeys(dtypes):
         for batch in options.batches.split(","):
             one = Case("iseg", dtype=dtype, batch=int(batch), vae=options.vae, **common)
             chosen.append(one)
             if options.compile and dtype != "mixed":
                 chosen.append(Case(**{**asdict(one), "compile": True}))
     if options.interaction:
-        chosen.append(Case("interaction", dtype=options.dtypes.split(",")[0], **common))
+        chosen.append(Case("interaction", dtype=dtypes[0], **common))
     return chosen
 
 
@@ -82,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="tiny, sd21-shape (random weights, 5 GB on disk) or a folder")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
-    parser.add_argument("--dtypes", default="mixed,float32", help="of mixed, float32, float16, bfloat16")
+    parser.add_argument("--dtypes", default="auto,float32", help="of auto, mixed, float32, float16, bfloat16")
     parser.add_argument("--batches", default="1", help="images per pass, e.g. 1,4,16")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
     parser.add_argument("--vae", default=None, help="taesd or a folder with an AutoencoderTiny")

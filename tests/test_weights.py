@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from iseg import weights
+from iseg import ISeg, weights
 from iseg.backbone import load, pick_device, pick_dtype
 from iseg.backbones import backbone_names, load_backbone, with_sources
 from iseg.errors import InputError
@@ -140,12 +140,26 @@ def test_a_model_of_another_head_count_is_one_clear_error(tmp_path):
         load(with_sources(backbone, [str(copy)]), "cpu")
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "chosen"), [({"avx512_bf16": True}, "bfloat16"), ({"avx512_f": True}, "mixed")]
+)
+def test_precision_on_the_cpu_follows_the_processor(monkeypatch, capabilities, chosen):
+    import torch
+
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert pick_dtype("auto", cpu) == chosen
+    assert pick_dtype("auto", cpu, "float32") == "float32"
+    assert pick_dtype("float16", cpu, "float32") == "float16"
+    assert ISeg.from_pretrained("tiny", device="cpu").components.dtype == torch.float32
+
+
 def test_devices_and_dtypes():
     import torch
 
     cpu = torch.device("cpu")
     assert pick_device("cpu") == cpu
-    assert pick_dtype("auto", cpu) == "mixed"
+    assert pick_dtype("auto", cpu) in ("mixed", "bfloat16")
     assert pick_dtype("auto", torch.device("cuda")) == "float16"
     assert pick_dtype("auto", torch.device("mps")) == "float32"
     assert pick_dtype(torch.float16, cpu) == "float16"

@@ -41,7 +41,8 @@ class Segment:
         backbone: row of configs/backbones/ whose layers fit a folder, file or hub id.
         recipe: "wsss/voc" or a YAML file with a section `recipe:`: defaults of the settings below.
         device: auto, cpu, cuda or mps.
-        dtype: auto is float16 on cuda, mixed (float16 weights, float32 arithmetic) on cpu and float32 on mps.
+        dtype: auto is float16 on cuda, float32 on mps; on the cpu bfloat16 where the processor computes in it, else
+            mixed (float16 weights, float32 arithmetic).
         vae: taesd, or a folder with an AutoencoderTiny: faster and less exact than the model's own.
         out: folder of the results.
         save: mask, overlay, heat, cutout, scores, coco, panel, animation: any of them, set apart by commas.

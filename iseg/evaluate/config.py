@@ -48,7 +48,8 @@ class Evaluation:
         model: a backbone ("sd21-base", "tiny"), a diffusers folder, a .safetensors file or a hub id.
         backbone: row of configs/backbones/ whose layers fit a folder, file or hub id.
         device: auto, cpu, cuda, mps.
-        dtype: auto is float16 on cuda, mixed (float16 weights, float32 arithmetic) on cpu and float32 on mps.
+        dtype: auto is float16 on cuda, float32 on mps; on the cpu bfloat16 where the processor computes in it, else
+            mixed (float16 weights, float32 arithmetic).
         vae: taesd, or a folder with an AutoencoderTiny: faster and less exact than the model's own.
         out: folder of the results.
         batch_size: images per pass.

@@ -24,6 +24,7 @@ from iseg.evaluate.run import Outcome, Runner
 from iseg.evaluate.score import markdown, percent, save_summary, score_masks, table, write_csv
 from iseg.export import write_json
 from iseg.pipeline import ISeg
+from iseg.weights import find_backbone
 
 WAIT = timedelta(days=30)  # a process that is done early waits for the others
 SHOWN_FAILURES = 10
@@ -92,8 +93,9 @@ def _silent(*_: Any) -> None:
 
 def open_outputs(evaluation: Evaluation, classes: list[LabelClass], device: str) -> list[tuple[Variant, Outputs]]:
     """The folder of every variant, made or taken up. InputError if one holds masks of other settings."""
+    row = find_backbone(evaluation.model, evaluation.backbone)
     inputs: dict[str, Any] = {
-        "dtype": pick_dtype(evaluation.dtype, pick_device(device)),
+        "dtype": pick_dtype(evaluation.dtype, pick_device(device), row.cpu_dtype),
         "weights_sha256": outputs.weights_digest(evaluation.model, evaluation.backbone),
         "class_words": [[entry.name, entry.word.word, entry.word.focus] for entry in classes],
     }
