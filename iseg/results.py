@@ -70,11 +70,11 @@ class Attended:
         """The entropy-reduced matrix (HW, HW) of a recipe; the last few are kept."""
         key = (recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows)
         if key not in self._reduced:
+            if len(self._reduced) >= KEPT_MATRICES:
+                self._reduced.popitem(last=False)  # first, so that the new one takes its place in memory
             attention = self.attention
             if recipe.entropy_normalize_rows:
                 attention = refine.normalize_rows_(attention.clone())
             self._reduced[key] = refine.reduce_entropy(attention, recipe.entropy, recipe.entropy_clamp_max)
-            if len(self._reduced) > KEPT_MATRICES:
-                self._reduced.popitem(last=False)
         self._reduced.move_to_end(key)
         return self._reduced[key]
