@@ -101,8 +101,8 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
 
 def computes_in_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself: others emulate it, slower than float32."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # torch >= 2.11
-    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # torch >= 2.11
+    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def pick_dtype(dtype: str | torch.dtype, device: torch.device, on_cpu: str = "auto") -> str:
