@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from iseg import ISeg
-from iseg.backbone import Components
+from iseg.backbone import Components, pick_device, pick_dtype
 from iseg.backbones import Backbone
 from iseg.config import Recipe
 from iseg.errors import InputError
@@ -77,6 +77,7 @@ def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:
 
     ISeg.from_pretrained = from_pretrained
     outputs.weights_digest = weights_digest
+    outputs.precision = lambda _model, _backbone, dtype, device: pick_dtype(dtype, pick_device(device))
     return made
 
 

@@ -41,6 +41,7 @@ def fake(monkeypatch):
     """`install`, undone afterwards."""
     monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)
     monkeypatch.setattr(outputs, "weights_digest", outputs.weights_digest)
+    monkeypatch.setattr(outputs, "precision", outputs.precision)
     return install
 
 

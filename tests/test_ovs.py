@@ -61,6 +61,7 @@ def one_thread():
 def made(monkeypatch):
     monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)  # both are put back afterwards
     monkeypatch.setattr(outputs, "weights_digest", outputs.weights_digest)
+    monkeypatch.setattr(outputs, "precision", outputs.precision)
     return install()
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from iseg.backbone import pick_device, pick_dtype
 from iseg.data import open_items
 from iseg.data.classes import LabelClass, load_classes
 from iseg.data.items import Item
@@ -24,7 +23,6 @@ from iseg.evaluate.run import Outcome, Runner
 from iseg.evaluate.score import markdown, percent, save_summary, score_masks, table, write_csv
 from iseg.export import write_json
 from iseg.pipeline import ISeg
-from iseg.weights import find_backbone
 
 WAIT = timedelta(days=30)  # a process that is done early waits for the others
 SHOWN_FAILURES = 10
@@ -93,9 +91,8 @@ def _silent(*_: Any) -> None:
 
 def open_outputs(evaluation: Evaluation, classes: list[LabelClass], device: str) -> list[tuple[Variant, Outputs]]:
     """The folder of every variant, made or taken up. InputError if one holds masks of other settings."""
-    row = find_backbone(evaluation.model, evaluation.backbone)
     inputs: dict[str, Any] = {
-        "dtype": pick_dtype(evaluation.dtype, pick_device(device), row.cpu_dtype),
+        "dtype": outputs.precision(evaluation.model, evaluation.backbone, evaluation.dtype, device),
         "weights_sha256": outputs.weights_digest(evaluation.model, evaluation.backbone),
         "class_words": [[entry.name, entry.word.word, entry.word.focus] for entry in classes],
     }

@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from iseg.backbone import pick_device, pick_dtype
 from iseg.config import read_yaml
 from iseg.errors import InputError
 from iseg.export import write_bytes, write_json, write_mask, write_scores
@@ -147,6 +148,11 @@ def digest(*paths: Path) -> str:
             while block := file.read(1 << 20):
                 total.update(block)
     return total.hexdigest()
+
+
+def precision(model: str, backbone: str | None, dtype: str, device: str) -> str:
+    """The precision that a model computes in. Raises InputError for a model, device or precision that is not known."""
+    return pick_dtype(dtype, pick_device(device), find_backbone(model, backbone).cpu_dtype)
 
 
 def weights_digest(model: str, backbone: str | None) -> str:
