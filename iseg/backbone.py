@@ -71,8 +71,8 @@ class Components:
     def compile(self) -> None:
         """Let torch.compile work on the VAE's encoder and the UNet's residual and feed-forward blocks.
 
-        The first image of each batch size then takes minutes. Raises InputError for mixed precision, whose weights
-        change type during a pass.
+        The first image of each batch size then takes minutes. Raises InputError for mixed precision, whose weights are
+        widened anew in every pass.
         """
         from diffusers.models.attention import FeedForward
         from diffusers.models.resnet import ResnetBlock2D

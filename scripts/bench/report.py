@@ -1,9 +1,10 @@
 """Tables of measured cases."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from iseg.export import write_json
 
 NETWORKS = ("text", "encode", "unet")
 
@@ -94,7 +95,4 @@ def add_to_json(path: Path, name: str, result: Any) -> None:
     """Put a result under `name` into a JSON file, keeping what else is in it."""
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     content[name] = result
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, content)

@@ -11,7 +11,6 @@ result to FILE under the name of the style.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from iseg.errors import InputError
 from iseg.masks import label_map, score_maps
 from iseg.metrics import ConfusionMatrix
 from iseg.prompt import ClassWord
+from scripts.bench.report import add_to_json
 from scripts.train_tiny.make_set import SIZES
 from scripts.train_tiny.scenes import render, scene_rng
 from scripts.train_tiny.sprites import read_words
@@ -84,16 +84,6 @@ def summary(model: ISeg, scores: dict[float, list[ConfusionMatrix]], count: int,
         "without entropy reduction": [percent(matrix) for matrix in scores[0.0]],
         "per class": {name: round(100 * float(iou), 1) for name, iou in named.items() if iou == iou},
     }  # fmt: skip
-
-
-def add_to_json(path: Path, name: str, result: dict) -> None:
-    """Put `result` under `name` into a JSON file, keeping what else is in it."""
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    content[name] = result
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def main(arguments: list[str] | None = None) -> int:
