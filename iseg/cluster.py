@@ -1,4 +1,7 @@
-"""Clustering of positions by their token distributions (iSeg 2409.03209, category-enhanced cross-attention)."""
+"""KL clustering of positions by their token distributions (iSeg 2409.03209, category-enhanced cross-attention).
+
+No step waits for a value: on a GPU all rounds are queued at once. Clusters keep their number when others empty.
+"""
 
 import torch
 from torch import Tensor
@@ -15,7 +18,7 @@ def symmetric_kl(p: Tensor, q: Tensor, dtype: torch.dtype = torch.float64) -> Te
     Args:
         p: (n, L) non-negative.
         q: (m, L) non-negative.
-        dtype: float64 (default) computes it as matrix products: the distances are ~1e-3 of the sums they are
+        dtype: float64 (default) computes it as one matrix product: the distances are ~1e-3 of the sums they are
             differences of, so anything less precise cancels. float16 repeats the published run, which cast its
             inputs to half precision and summed the differences directly.
 
@@ -24,10 +27,20 @@ def symmetric_kl(p: Tensor, q: Tensor, dtype: torch.dtype = torch.float64) -> Te
     """
     if dtype == torch.float16:
         return _direct_half_kl(p, q)
-    a, b = p.to(dtype) + EPSILON, q.to(dtype) + EPSILON
-    log_a, log_b = a.log(), b.log()
-    own = (a * log_a).sum(1)[:, None] + (b * log_b).sum(1)[None, :]  # (n, m)
-    return (0.5 * (own - a @ log_b.T - log_a @ b.T)).to(p.dtype)
+    return _distances(*_with_logarithms(p.to(dtype)), *_with_logarithms(q.to(dtype))).to(p.dtype)
+
+
+def _with_logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
+    """[a, log a] (n, 2 L) with a = p + 1e-5, and sum a log a (n,)."""
+    a = p + EPSILON
+    log_a = a.log()
+    return torch.cat([a, log_a], 1), (a * log_a).sum(1)
+
+
+def _distances(a: Tensor, own_a: Tensor, b: Tensor, own_b: Tensor) -> Tensor:
+    """(n, m) distances out of what `_with_logarithms` gives for (n, L) and (m, L)."""
+    crossed = a @ b.roll(b.shape[1] // 2, 1).T  # (n, m): sum a log b + sum b log a
+    return 0.5 * (own_a[:, None] + own_b[None, :] - crossed)
 
 
 def _direct_half_kl(p: Tensor, q: Tensor) -> Tensor:
@@ -68,22 +81,37 @@ def kl_kmeans(
         raise ValueError(f"x has {x.shape[0]} positions, a grid of side {grid_size} has {grid_size**2}")
     x = x.masked_fill(x == 0, ZERO)
     prototypes = x[grid_anchors(grid_size, stride).to(x.device)]
+    exact = x.double()
+    empty = torch.zeros(len(prototypes), dtype=torch.bool, device=x.device)
+    positions = _with_logarithms(x.to(dtype)) if dtype != torch.float16 else None
     labels = torch.zeros(len(x), dtype=torch.long, device=x.device)
     for _ in range(rounds):
-        nearest = symmetric_kl(x, prototypes, dtype).min(1).indices  # many times faster than argmin on the CPU
-        _, labels = nearest.unique(return_inverse=True)  # drops the empty clusters
-        prototypes = _cluster_means(x, labels)
-    return labels
+        if positions is None:
+            distances = _direct_half_kl(x, prototypes)
+        else:
+            distances = _distances(*positions, *_with_logarithms(prototypes.to(dtype))).to(x.dtype)
+        # min and its index: argmin takes many times as long on the CPU
+        labels = distances.masked_fill(empty, torch.inf).min(1).indices
+        means, empty = _cluster_means(exact, labels, len(prototypes))
+        prototypes = means.to(x.dtype)
+    number = (~empty).cumsum(0) - 1  # of each cluster that is left
+    return number[labels]
 
 
-def _cluster_means(x: Tensor, labels: Tensor) -> Tensor:
-    """(k, L) mean of the rows of `x` (HW, L) in each cluster."""
-    count = torch.bincount(labels)
-    total = torch.zeros(len(count), x.shape[1], dtype=torch.float64, device=x.device)
-    total.index_add_(0, labels, x.double())
-    return (total / count[:, None]).to(x.dtype)
+def _cluster_means(x: Tensor, labels: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
+    """Mean of the rows of `x` (HW, L) float64 in each of k clusters (k, L), zero for an empty one, and which are empty (k,).
+
+    A matrix product: added up one by one, a GPU's sums would differ from run to run.
+    """
+    members = (labels[None, :] == torch.arange(clusters, device=x.device)[:, None]).double()  # (k, HW)
+    count = members.sum(1)
+    return (members @ x) / count.clamp_min(1)[:, None], count == 0
 
 
-def pool(x: Tensor, labels: Tensor) -> Tensor:
-    """Every position takes the mean of its cluster: (HW, L) and (HW,) int64 -> (HW, L)."""
-    return _cluster_means(x, labels)[labels]
+def pool(x: Tensor, labels: Tensor, clusters: int | None = None) -> Tensor:
+    """Every position takes the mean of its cluster: (HW, L) and (HW,) int64 -> (HW, L).
+
+    clusters: at least the largest label + 1; looked up if not given.
+    """
+    clusters = int(labels.max()) + 1 if clusters is None else clusters
+    return _cluster_means(x.double(), labels, clusters)[0].to(x.dtype)[labels]

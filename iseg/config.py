@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from iseg.errors import InputError
 
@@ -81,7 +82,10 @@ class Recipe:
 
     def changed(self, **settings: Any) -> "Recipe":
         """A copy with some settings replaced; values are checked and converted like those of a YAML file."""
-        return parse_settings(Recipe, {**asdict(self), **settings}, "settings") if settings else self
+        if not settings:
+            return self
+        given = _parsed(Recipe, settings, "settings")
+        return replace(self, **{key: given[key] for key in settings})
 
 
 def configs_folder() -> Path:
@@ -112,16 +116,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def parse_settings(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
     """Values checked against the types of a settings dataclass. Raises InputError naming `where` and the key."""
+    parsed = _parsed(kind, values, where)
+    try:
+        return kind(**{entry.name: parsed[entry.name] for entry in fields(kind)})  # type: ignore[arg-type]
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+@cache
+def _parser(kind: type) -> ArgumentParser:
+    """The parser of a settings dataclass: making it takes as long as reading with it."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, None)
-    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    return parser
+
+
+def _parsed(kind: type, values: Mapping[str, Any], where: str) -> Namespace:
+    """Values converted to the types of a settings dataclass, beside the defaults of the rest."""
+    known = [entry.name for entry in fields(kind)]
     unknown = [str(key) for key in values if key not in known]
     if unknown:
         raise InputError(f"{where}: unknown key {unknown[0]!r}: expected one of {', '.join(known)}")
     try:
-        return kind(**{key: parser.parse_object(dict(values))[key] for key in known})
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        return _parser(kind).parse_object(dict(values))
     except ArgumentError as error:
         message = str(error).replace("<class '", "").replace("'>", "").replace("typing.", "")
         raise InputError(f"{where}: {' '.join(message.split())}") from None

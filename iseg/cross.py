@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from iseg.cluster import kl_kmeans, pool
+from iseg.cluster import grid_anchors, kl_kmeans, pool
 
 
 def fuse(
@@ -68,5 +68,7 @@ def class_maps(
     """
     positions = token_maps.flatten(1).T.contiguous()  # (HW, L)
     if cluster:
-        positions = pool(positions, kl_kmeans(positions, token_maps.shape[-1], rounds, stride, dtype))
+        side = token_maps.shape[-1]
+        labels = kl_kmeans(positions, side, rounds, stride, dtype)
+        positions = pool(positions, labels, clusters=len(grid_anchors(side, stride)))
     return torch.stack([positions[:, list(span)].mean(1) for span in spans], 1)

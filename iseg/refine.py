@@ -8,7 +8,13 @@ from torch import Tensor
 ROWS_AT_ONCE = 256  # 4 MB of a 4096-row matrix: a CPU's cache holds them through all the steps
 
 
-def reduce_entropy(attention: Tensor, weight: float, clamp_max: float | None = None) -> Tensor:
+def reduce_entropy(
+    attention: Tensor,
+    weight: float,
+    clamp_max: float | None = None,
+    normalize_rows: bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
     """One step down the entropy gradient, then rows that sum to 1 ("Ent-Self").
 
     Each column (key) is divided by its maximum over the queries; where an entry is not zero it becomes
@@ -19,33 +25,43 @@ def reduce_entropy(attention: Tensor, weight: float, clamp_max: float | None = N
         attention: (HW, HW) non-negative, rows = queries, columns = keys. It is not changed.
         weight: strength of the entropy step, >= 0; 0 leaves the entropy as it is.
         clamp_max: upper clamp after the step (the interactive mode uses 1), or None.
+        normalize_rows: divide each row by its sum before all else, too (the interactive mode does).
+        out: a matrix like `attention` whose memory the result takes; its values are lost.
 
     Returns:
         (HW, HW) row-stochastic, same dtype as the input.
     """
+    reduced = torch.empty_like(attention) if out is None else out
+    size = ROWS_AT_ONCE if attention.device.type == "cpu" else len(attention)
+    parts = list(zip(reduced.split(size), reduced.diagonal().split(size), strict=True))
+    if normalize_rows:
+        for rows, (part, diagonal) in zip(attention.split(size), parts, strict=True):
+            normalize_rows_(part.copy_(rows), diagonal)
+        attention = reduced
     peak = attention.amax(0)  # (HW,) per key
     peak = torch.where(peak > 0, peak, torch.ones_like(peak))
-    reduced = torch.empty_like(attention)
-    size = ROWS_AT_ONCE if attention.device.type == "cpu" else len(attention)
-    for rows, out in zip(attention.split(size), reduced.split(size), strict=True):
-        torch.div(rows, peak, out=out)
+    for rows, (part, diagonal) in zip(attention.split(size), parts, strict=True):
+        torch.div(rows, peak, out=part)
         if weight:
             # log10(e * 0) = -inf times a positive weight is clamped to 0 with all other negative entries
-            out.add_(out.log().add_(1).mul_(weight / math.log(10))).clamp_(min=0, max=clamp_max)
+            part.add_(part.log().add_(1).mul_(weight / math.log(10))).clamp_(min=0, max=clamp_max)
         elif clamp_max is not None:
-            out.clamp_(max=clamp_max)
-    return normalize_rows_(reduced)
+            part.clamp_(max=clamp_max)
+        normalize_rows_(part, diagonal)
+    return reduced
 
 
-def normalize_rows_(matrix: Tensor) -> Tensor:
-    """Divide each row of (HW, HW) by its sum, in place; an empty row becomes the identity row."""
-    total = matrix.sum(1)
+def normalize_rows_(rows: Tensor, diagonal: Tensor) -> Tensor:
+    """Divide each of some rows (n, HW) of a square matrix by its sum, in place.
+
+    A row that is empty becomes the identity row, by its entry on the matrix's `diagonal` (n,), a view of `rows`. No
+    value is waited for: a GPU goes on.
+    """
+    total = rows.sum(1)
     empty = total <= 0
-    matrix.div_(torch.where(empty, torch.ones_like(total), total)[:, None])
-    if empty.any():
-        rows = empty.nonzero()[:, 0]
-        matrix[rows, rows] = 1
-    return matrix
+    rows.div_(torch.where(empty, torch.ones_like(total), total)[:, None])
+    diagonal.add_(empty)
+    return rows
 
 
 def normalize_columns(maps: Tensor) -> Tensor:

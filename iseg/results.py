@@ -67,14 +67,16 @@ class Attended:
         return own + sum(part.nbytes for part in self.further)
 
     def reduced(self, recipe: Recipe) -> Tensor:
-        """The entropy-reduced matrix (HW, HW) of a recipe; the last few are kept."""
+        """The entropy-reduced matrix (HW, HW) of a recipe.
+
+        The last few are kept. Then the oldest gives its memory to the new one: fresh memory would cost more time than
+        the reduction, since the system hands it out page by page.
+        """
         key = (recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows)
         if key not in self._reduced:
-            if len(self._reduced) >= KEPT_MATRICES:
-                self._reduced.popitem(last=False)  # first, so that the new one takes its place in memory
-            attention = self.attention
-            if recipe.entropy_normalize_rows:
-                attention = refine.normalize_rows_(attention.clone())
-            self._reduced[key] = refine.reduce_entropy(attention, recipe.entropy, recipe.entropy_clamp_max)
+            oldest = self._reduced.popitem(last=False)[1] if len(self._reduced) >= KEPT_MATRICES else None
+            self._reduced[key] = refine.reduce_entropy(
+                self.attention, recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows, out=oldest
+            )
         self._reduced.move_to_end(key)
         return self._reduced[key]

@@ -5,8 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from iseg.refine import normalize_columns, normalize_rows_, reduce_entropy, refine
+from iseg import masks
+from iseg.cross import class_maps
+from iseg.refine import normalize_columns, reduce_entropy, refine
 
 
 def attention(size: int, seed: int, sharp: float = 3.0) -> torch.Tensor:
@@ -66,8 +69,43 @@ def test_a_key_that_nobody_attends_to_is_not_nan():
         assert reduced[:, 0].abs().max() == 0
 
 
-def test_normalize_rows_gives_the_identity_for_empty_rows():
-    assert normalize_rows_(torch.zeros(3, 3)).tolist() == torch.eye(3).tolist()
+@pytest.mark.parametrize("normalize_rows", [False, True])
+def test_empty_rows_become_the_identity(normalize_rows):
+    assert reduce_entropy(torch.zeros(3, 3), 0.1, normalize_rows=normalize_rows).tolist() == torch.eye(3).tolist()
+
+
+@given(st.integers(2, 12), st.floats(0, 0.3), st.sampled_from([None, 1.0]), st.integers(1, 5), st.integers(0, 2**16))
+@settings(max_examples=40, deadline=None)
+def test_rows_are_normalised_first_where_asked_for(size, weight, clamp_max, block, seed):
+    matrix = attention(size, seed, 1.0) * torch.rand(size, 1).double()
+    before = matrix.clone()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("iseg.refine.ROWS_AT_ONCE", block)
+        reduced = reduce_entropy(matrix, weight, clamp_max, normalize_rows=True)
+    expected = slow_reduce(matrix.numpy() / matrix.numpy().sum(1, keepdims=True), weight, clamp_max)
+    np.testing.assert_allclose(reduced, expected, atol=1e-12)
+    assert torch.equal(matrix, before)
+
+
+@pytest.mark.parametrize("normalize_rows", [False, True])
+def test_the_result_takes_the_memory_it_is_given(normalize_rows):
+    matrix, out = attention(30, 5), torch.full((30, 30), torch.nan).double()
+    expected = reduce_entropy(matrix, 0.2, 1.0, normalize_rows)
+    assert reduce_entropy(matrix, 0.2, 1.0, normalize_rows, out=out) is out
+    assert torch.equal(out, expected)
+
+
+def test_no_step_waits_for_a_value():
+    # tensors without values: to look at one raises
+    with FakeTensorMode():
+        matrix, tokens = torch.rand(64, 64), torch.rand(9, 8, 8)
+        columns = class_maps(tokens, [[1], [2, 3]], cluster=True, rounds=3, stride=3)
+        reduced = reduce_entropy(matrix, 0.1, 1.0, normalize_rows=True)
+        steps = refine(reduced, columns, 4, trajectory=True)
+        labels = masks.label_map(masks.score_maps(steps[-1], (5, 7)), [1, 2], "power")
+        assert (steps.shape, labels.shape) == ((5, 64, 2), (5, 7))
+        with pytest.raises(DataDependentOutputException):
+            matrix.sum().item()
 
 
 @given(st.integers(2, 15), st.integers(1, 4), st.integers(0, 6), st.integers(0, 2**16))
