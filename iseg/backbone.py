@@ -40,8 +40,8 @@ class Components:
 
     def encode(self, images: Tensor) -> Tensor:
         """Images (B, 3, S, S) float32 in [0, 1] -> latents (B, C, h, w): posterior mean times the scaling factor."""
-        scaled = (2 * images - 1).to(self.device, self.dtype)
-        return latents_of(self.vae, scaled)
+        scaled = 2 * images.to(self.device) - 1
+        return latents_of(self.vae, scaled.to(self.dtype))
 
     def add_noise(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) with the backbone's fixed noise at its timestep.

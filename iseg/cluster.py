@@ -99,7 +99,7 @@ def kl_kmeans(
 
 
 def _cluster_means(x: Tensor, labels: Tensor, clusters: int) -> tuple[Tensor, Tensor]:
-    """Mean of the rows of `x` (HW, L) float64 in each of k clusters (k, L), zero for an empty one, and which are empty (k,).
+    """Mean of the rows of `x` (HW, L) float64 in each of k clusters (k, L), 0 if empty, and which are empty (k,).
 
     A matrix product: added up one by one, a GPU's sums would differ from run to run.
     """

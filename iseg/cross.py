@@ -71,4 +71,7 @@ def class_maps(
         side = token_maps.shape[-1]
         labels = kl_kmeans(positions, side, rounds, stride, dtype)
         positions = pool(positions, labels, clusters=len(grid_anchors(side, stride)))
-    return torch.stack([positions[:, list(span)].mean(1) for span in spans], 1)
+    shares = torch.zeros(positions.shape[1], len(spans))  # (L, K), of each token in the mean of a class
+    for k, span in enumerate(spans):
+        shares[list(span), k] = 1 / len(span)
+    return positions @ shares.to(positions)

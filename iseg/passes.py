@@ -19,11 +19,15 @@ from iseg.results import Attended
 EMPTY = " "  # the prompt whose self-attention all seeds share
 
 
+def square(parts: Components, image: NDArray[np.uint8], recipe: Recipe) -> Tensor:
+    """One image (H, W, 3) uint8 -> the square (3, S, S) float32 in [0, 1] that the encoder takes; on the CPU."""
+    return to_square(image, parts.backbone.image_size, recipe.resize)
+
+
 @torch.inference_mode()
-def encode(parts: Components, images: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Tensor:
-    """B images (H, W, 3) uint8 of any sizes -> latents (B, C, h, w)."""
-    side = parts.backbone.image_size
-    return parts.encode(torch.stack([to_square(image, side, recipe.resize) for image in images]))
+def encode(parts: Components, squares: Sequence[Tensor]) -> Tensor:
+    """B squares (3, S, S) of `square` -> latents (B, C, h, w)."""
+    return parts.encode(torch.stack(list(squares)))
 
 
 def attend(
@@ -42,7 +46,8 @@ def attend(
     """
     groups = [prompt.split(parts.tokenizer, recipe.prompt, each, recipe.context) or [[]] for each in words]
     owners = [b for b, pieces in enumerate(groups) for _ in pieces]
-    passes = _record(parts, latents[owners], list(chain(*groups)), [sizes[b] for b in owners], recipe)
+    rows = latents.index_select(0, torch.tensor(owners, device=latents.device))
+    passes = _record(parts, rows, list(chain(*groups)), [sizes[b] for b in owners], recipe)
     firsts = [owners.index(b) for b in range(len(words))]
     for first, pieces in zip(firsts, groups, strict=True):
         passes[first].further = passes[first + 1 : first + len(pieces)]

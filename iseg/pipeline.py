@@ -123,7 +123,7 @@ class ISeg:
             raise InputError("negative points were given without points: expected both")
         recipe = self.recipe.changed(**settings)
         if classes is not None:
-            return self.solve(self._attend_current(recipe, class_words(classes)), recipe, trajectory)
+            return self.solve(self._attend_current(recipe, prompt.class_words(classes)), recipe, trajectory)
         attended = self._attend_current(recipe, [])
         grid, size = attended.grid_size, attended.size
         if points is not None:
@@ -152,38 +152,43 @@ class ISeg:
             if recipe.resize not in self._latents:
                 self._latents[recipe.resize] = self.encode([self.image], recipe)
             latents = self._latents[recipe.resize]
-            self._passes[key] = passes.attend(self.components, latents, [words], [self.image.shape[:2]], recipe)[0]
+            self._passes[key] = self.attend_latents(latents, [words], [self.image.shape[:2]], recipe)[0]
             if len(self._passes) > KEPT_PASSES:
                 self._passes.popitem(last=False)
         self._passes.move_to_end(key)
         return self._passes[key]
 
+    def square(self, image: NDArray[np.uint8], recipe: Recipe) -> Tensor:
+        """An image (H, W, 3) uint8 -> (3, S, S) float32 in [0, 1] on the CPU, as the encoder takes it. Thread-safe."""
+        return passes.square(self.components, image, recipe)
+
+    def encode_squares(self, squares: Sequence[Tensor]) -> Tensor:
+        """B squares (3, S, S) of `square` -> latents (B, C, h, w)."""
+        return passes.encode(self.components, squares)
+
     def encode(self, images: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Tensor:
         """B images (H, W, 3) uint8 of any sizes -> latents (B, C, h, w)."""
-        return passes.encode(self.components, images, recipe)
+        return self.encode_squares([self.square(image, recipe) for image in images])
 
     def attend(
         self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Sequence[str | ClassWord]], **settings: Any
     ) -> list[Attended]:
         """One batched pass over B images (H, W, 3) uint8, each with its own classes."""
         recipe = self.recipe.changed(**settings)
-        words = [class_words(each) for each in classes]
-        sizes = [image.shape[:2] for image in images]
-        return passes.attend(self.components, self.encode(images, recipe), words, sizes, recipe)
+        words = [prompt.class_words(each) for each in classes]
+        return self.attend_latents(self.encode(images, recipe), words, [image.shape[:2] for image in images], recipe)
 
-    def attend_encoded(
-        self, latents: Tensor, size: tuple[int, int], classes: Sequence[str | ClassWord] = (), **settings: Any
-    ) -> Attended:
-        """One pass over one encoded image.
+    def attend_latents(
+        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
+    ) -> list[Attended]:
+        """One batched pass over B encoded images.
 
         Args:
-            latents: (1, C, h, w) of `encode`.
-            size: (H, W) of the image in pixels.
-            classes: K words or phrases; none for the empty prompt, whose self-attention all seeds share.
-            settings: any field of `Recipe`.
+            latents: (B, C, h, w) of `encode`.
+            words: the classes of each image; none for the empty prompt, whose self-attention all seeds share.
+            sizes: (H, W) of each image in pixels.
         """
-        words = class_words(classes) if classes else []
-        return passes.attend(self.components, latents, [words], [size], self.recipe.changed(**settings))[0]
+        return passes.attend(self.components, latents, words, sizes, recipe)
 
     def segment_batch(
         self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Sequence[str | ClassWord]], **settings: Any
@@ -191,16 +196,6 @@ class ISeg:
         """Segment B images (H, W, 3) uint8, each by its own classes; see `segment`."""
         recipe = self.recipe.changed(**settings)
         return [self.solve(attended, recipe) for attended in self.attend(images, classes, **settings)]
-
-
-def class_words(classes: Sequence[str | ClassWord]) -> list[ClassWord]:
-    """Words or phrases as `ClassWord`s. Raises InputError for an empty list."""
-    if isinstance(classes, str):
-        raise InputError(f"classes is the text {classes!r}: expected a list of words, e.g. ['dog', 'sofa']")
-    words = [entry if isinstance(entry, ClassWord) else ClassWord(entry) for entry in classes]
-    if not words:
-        raise InputError("no class was given: expected at least one class word")
-    return words
 
 
 def _same_size(mask: NDArray | None, size: tuple[int, int]) -> NDArray:

@@ -23,6 +23,16 @@ class ClassWord:
     focus: str | None = None
 
 
+def class_words(classes: Sequence[str | ClassWord]) -> list[ClassWord]:
+    """Words or phrases as `ClassWord`s. Raises InputError for an empty list."""
+    if isinstance(classes, str):
+        raise InputError(f"classes is the text {classes!r}: expected a list of words, e.g. ['dog', 'sofa']")
+    words = [entry if isinstance(entry, ClassWord) else ClassWord(entry) for entry in classes]
+    if not words:
+        raise InputError("no class was given: expected at least one class word")
+    return words
+
+
 @dataclass(frozen=True)
 class Prompt:
     """A prompt and where its classes stand.

@@ -59,7 +59,7 @@ def normalize_rows_(rows: Tensor, diagonal: Tensor) -> Tensor:
     """
     total = rows.sum(1)
     empty = total <= 0
-    rows.div_(torch.where(empty, torch.ones_like(total), total)[:, None])
+    rows.div_(torch.where(empty, torch.ones_like(total), total).unsqueeze(1))
     diagonal.add_(empty)
     return rows
 
@@ -86,7 +86,7 @@ def refine(attention: Tensor, maps: Tensor, iterations: int, trajectory: bool = 
     Returns:
         (HW, K), or (iterations + 1, HW, K) with `trajectory`; columns have minimum 0 and sum 1 (or are all zero).
     """
-    column = normalize_columns(maps.to(attention.dtype))
+    column = normalize_columns(maps.to(attention))
     steps = [column]
     for _ in range(iterations):
         column = normalize_columns(attention @ column)

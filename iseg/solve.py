@@ -37,8 +37,11 @@ def refine_classes(attended: Attended, recipe: Recipe) -> Tensor:
     if attended.token_maps is None:
         raise ValueError("this pass recorded no cross-attention: it must be made with classes")
     dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
+    tokens = attended.token_maps
+    if tokens.device.type == "mps":  # has no float64, which the clusters need
+        tokens = tokens.cpu()
     columns = cross.class_maps(
-        attended.token_maps, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
+        tokens, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
     )
     steps = refine.refine(attended.reduced(recipe), columns, recipe.iterations, trajectory=True)
     return torch.cat([steps, *(refine_classes(part, recipe) for part in attended.further)], 2)
@@ -51,10 +54,10 @@ def refine_seeds(attended: Attended, columns: Tensor, recipe: Recipe, negative: 
     The refined and merged `negative` columns (HW, K'), if any, are subtracted, clamped at 0.
     """
     matrix = attended.reduced(recipe)
-    steps = seeds.merge(refine.refine(matrix, columns.to(matrix), recipe.iterations, trajectory=True))
+    steps = seeds.merge(refine.refine(matrix, columns, recipe.iterations, trajectory=True))
     if negative is None:
         return steps
-    against = seeds.merge(refine.refine(matrix, negative.to(matrix), recipe.iterations, trajectory=True))
+    against = seeds.merge(refine.refine(matrix, negative, recipe.iterations, trajectory=True))
     return (steps - against).clamp_min(0)
 
 
@@ -65,7 +68,8 @@ def _decide(attended: Attended, steps: Tensor, recipe: Recipe, names: list[str],
     labels = masks.label_map(
         scores, range(1, len(names) + 1), recipe.background, rescale=recipe.working_size is not None
     )
-    grids = steps.transpose(1, 2).unflatten(2, (attended.grid_size, attended.grid_size)).float().cpu().numpy()
+    kept = steps if trajectory else steps[:: max(1, len(steps) - 1)]  # the first and the last
+    grids = kept.transpose(1, 2).unflatten(2, (attended.grid_size, attended.grid_size)).float().cpu().numpy()
     return Segmentation(
         mask=labels.to(torch.uint8).cpu().numpy(),
         scores=scores.cpu().numpy(),

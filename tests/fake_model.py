@@ -1,6 +1,7 @@
 """A stand-in for a diffusion model in tests of the runner: class maps depend on words and the image's colours."""
 
 import os
+import threading
 import time
 import zlib
 from collections.abc import Sequence
@@ -8,22 +9,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from iseg import ISeg
+from iseg import ClassWord, ISeg
 from iseg.backbone import Components, pick_device, pick_dtype
 from iseg.backbones import Backbone
 from iseg.config import Recipe
 from iseg.errors import InputError
 from iseg.evaluate import outputs
-from iseg.images import to_square
-from iseg.pipeline import class_words
 from iseg.results import Attended
 
 GRID = 16
 
 
 class FakeModel(ISeg):
-    """`passes` counts images that went through the "UNet"; FAKE_DELAY seconds are spent on each.
+    """`encoded` and `passes` count images that went through "VAE" and "UNet"; each pass takes FAKE_DELAY seconds.
+
+    `resizing` holds the threads that resized images.
 
     An image with a class of `broken` raises what is given there. FAKE_WORDS words fit into one prompt, by default all.
     """
@@ -32,34 +34,44 @@ class FakeModel(ISeg):
         backbone = Backbone("fake", [], {}, {}, image_size=GRID)
         components = Components(backbone, "fake", None, None, None, None, None, torch.device("cpu"), torch.float32)
         super().__init__(components, recipe)
-        self.passes, self.broken = 0, broken or {}
+        self.encoded, self.passes, self.broken = 0, 0, broken or {}
+        self.resizing: set[threading.Thread] = set()
 
-    def attend(self, images: Sequence[np.ndarray], classes: Sequence[Sequence[Any]], **settings: Any) -> list[Attended]:
-        recipe = self.recipe.changed(**settings)
+    def square(self, image: np.ndarray, recipe: Recipe) -> Tensor:
+        self.resizing.add(threading.current_thread())
+        return super().square(image, recipe)
+
+    def encode_squares(self, squares: Sequence[Tensor]) -> Tensor:
+        self.encoded += len(squares)
+        return torch.stack(list(squares))
+
+    def attend_latents(
+        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
+    ) -> list[Attended]:
         attended = []
-        for image, words in zip(images, map(class_words, classes), strict=True):
-            for word in words:
+        for square, asked, size in zip(latents, words, sizes, strict=True):
+            for word in asked:
                 if word.word in self.broken:
                     raise self.broken[word.word]
             time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
             self.passes += 1
-            names = [word.word for word in words]
+            names = [word.word for word in asked]
             step = int(os.environ.get("FAKE_WORDS", len(names)))
-            first, *further = [one_pass(image, names[i : i + step], recipe) for i in range(0, len(names), step)]
+            first, *further = [one_pass(square, size, names[i : i + step], recipe) for i in range(0, len(names), step)]
             first.further = further
             attended.append(first)
         return attended
 
 
-def one_pass(image: np.ndarray, names: list[str], recipe: Recipe) -> Attended:
-    """Maps of K words: how much the cells of an image (H, W, 3) are like a colour made from each word."""
-    cells = to_square(image, GRID, "torch").flatten(1).T  # (HW, 3)
+def one_pass(square: Tensor, size: tuple[int, ...], names: list[str], recipe: Recipe) -> Attended:
+    """Maps of K words: how much the cells (3, GRID, GRID) of an image are like a colour made from each word."""
+    cells = square.flatten(1).T  # (HW, 3)
     attention = (-20 * torch.cdist(cells, cells) ** 2).exp() + 1e-3
     colours = [zlib.crc32(name.encode()) for name in names]
     targets = torch.tensor([[c & 255, c >> 8 & 255, c >> 16 & 255] for c in colours]) / 255
     likeness = (-recipe.enhancement * torch.cdist(cells, targets) ** 2).exp()  # (HW, K)
     maps = likeness.T.reshape(-1, GRID, GRID)
-    return Attended(maps, attention, [[k] for k in range(len(names))], names, (image.shape[0], image.shape[1]))
+    return Attended(maps, attention, [[k] for k in range(len(names))], names, (size[0], size[1]))
 
 
 def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:

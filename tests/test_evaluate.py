@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -331,6 +332,7 @@ def test_a_sweep_shares_passes_and_equals_single_runs(tmp_path, config, made, ca
     sweep = ["--sweep.iterations", "[0, 3]", "--sweep.entropy", "[0.0, 0.05]", "--sweep.background", "[power, 0.5]"]
     assert main(config("sweep", *sweep, "--sweep.enhancement", "[1.6, 1.0]")) == 0
     assert made[0].passes == 2 * len(OBJECTS)
+    assert made[0].encoded == len(OBJECTS)  # both passes start from the same latents
     rows = json.loads((tmp_path / "sweep" / "variants.json").read_text())
     assert len(rows) == 16
     assert "| iterations=0 entropy=0.0 background=power enhancement=1.6 " in capsys.readouterr().out
@@ -339,6 +341,20 @@ def test_a_sweep_shares_passes_and_equals_single_runs(tmp_path, config, made, ca
     assert main(config("single", *single, "--recipe.enhancement", "1.0")) == 0
     folder = tmp_path / "sweep" / "iterations=3-entropy=0.0-background=0.5-enhancement=1.0"
     assert files(folder) == files(tmp_path / "single")
+
+
+def test_images_are_resized_by_the_readers(config, made):
+    assert main(config("out", "--readers", "2")) == 0
+    assert 1 <= len(made[0].resizing) <= 2
+    assert threading.main_thread() not in made[0].resizing
+
+
+def test_each_way_of_resizing_is_encoded(tmp_path, config, made):
+    variants = {"a": {"resize": "torch"}, "b": {"resize": "opencv"}, "c": {"resize": "opencv", "enhancement": 1.0}}
+    assert main(config("out", "--variants", json.dumps(variants))) == 0
+    assert (made[0].encoded, made[0].passes) == (2 * len(OBJECTS), 3 * len(OBJECTS))
+    assert main(config("alone", "--recipe.resize", "opencv")) == 0
+    assert files(tmp_path / "out" / "b") == files(tmp_path / "alone")
 
 
 def test_variants_are_an_ablation_table(tmp_path, config, made, capsys):

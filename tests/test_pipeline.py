@@ -6,6 +6,7 @@ import torch
 
 from iseg import ClassWord, ISeg, masks
 from iseg.errors import InputError
+from iseg.results import KEPT_MATRICES
 
 
 @pytest.fixture
@@ -146,6 +147,19 @@ def test_solving_again_needs_no_pass(seg, scene, passes):
     for iterations in (0, 3):
         out = seg.solve(attended, seg.recipe.changed(iterations=iterations))
         assert np.array_equal(out.scores, seg.segment(classes=["cat", "dog"], iterations=iterations).scores)
+
+
+def test_the_oldest_matrix_gives_its_memory_to_the_new_one(seg, scene):
+    attended = seg.attend([scene], [["cat"]])[0]
+    recipes = [seg.recipe.changed(entropy=entropy) for entropy in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    assert len(recipes) > KEPT_MATRICES
+    first = attended.reduced(recipes[0])
+    later = [attended.reduced(recipe) for recipe in recipes[1:]]
+    assert first is later[KEPT_MATRICES - 1]
+    assert attended.nbytes == attended.attention.nbytes * (1 + KEPT_MATRICES) + attended.token_maps.nbytes
+    fresh = seg.attend([scene], [["cat"]])[0]
+    for recipe in recipes:
+        assert torch.equal(attended.reduced(recipe), fresh.reduced(recipe))
 
 
 def test_the_mask_is_the_decision_on_the_scores(seg):

@@ -13,7 +13,7 @@ from iseg.backbone import Components
 from iseg.backbones import Backbone
 from iseg.config import Recipe
 from iseg.errors import InputError
-from iseg.pipeline import class_words
+from iseg.prompt import class_words
 from iseg.results import Attended
 
 TEMPLATE = "a photograph of {classes} and other object and background, {context}"

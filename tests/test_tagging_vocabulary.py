@@ -62,8 +62,7 @@ class Colours(ColourModel):
     """Words are colours; the pass that `segment` asks for."""
 
     def _attend_current(self, recipe, words):
-        names = [entry.word for entry in words]
-        return self.attend_encoded(self.encode([self.image], recipe), self.image.shape[:2], names)
+        return self.attend_latents(self.encode([self.image], recipe), [words], [self.image.shape[:2]], recipe)[0]
 
 
 def test_only_labels_are_segmented():

@@ -268,8 +268,8 @@ def test_each_kind_of_prompt_finds_its_block(page):
 def test_a_solve_equals_the_engine(page, engine):
     image = page.upload(blocks_image())
     model = ColourModel()
-    attended = model.attend_encoded(model.encode([blocks_image()], model.recipe), (90, 150))
     recipe = model.recipe.changed(iterations=20)
+    attended = model.attend_latents(model.encode([blocks_image()], recipe), [[]], [(90, 150)], recipe)[0]
     expected = model.refine_seeds(
         attended,
         seeds.points([(30, 45), (31, 45), (50, 50)], (90, 150), GRID),

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from iseg import ISeg
+from iseg import ClassWord, ISeg
 from iseg.backbone import Components
 from iseg.backbones import Backbone
 from iseg.config import Recipe
@@ -32,18 +31,19 @@ class ColourModel(ISeg):
         self.encoded += 1
         return torch.stack([to_square(image, GRID, "torch") for image in images])
 
-    def attend_encoded(
-        self, latents: Tensor, size: tuple[int, int], classes: Sequence[str] = (), **settings: Any
-    ) -> Attended:
+    def attend_latents(
+        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
+    ) -> list[Attended]:
         time.sleep(self.delay)
         self.passes += 1
         cells = latents[0].flatten(1).T  # (HW, 3)
         attention = (-30 * torch.cdist(cells, cells) ** 2).exp() + 1e-4
         attention = attention / attention.sum(1, keepdim=True)
+        classes = [word.word for word in words[0]]
         targets = torch.tensor([COLOURS[word] for word in classes], dtype=torch.float32).reshape(-1, 3)
         likeness = (-4 * torch.cdist(cells, targets) ** 2).exp().T.reshape(-1, GRID, GRID)
         spans = [[k] for k in range(len(classes))]
-        return Attended(likeness if classes else None, attention, spans, list(classes), size)
+        return [Attended(likeness if classes else None, attention, spans, classes, sizes[0])]
 
 
 def blocks_image(height: int = 90, width: int = 150) -> np.ndarray:

@@ -15,7 +15,7 @@ from settings import MEGA, UiSettings
 from torch import Tensor
 from uploads import image_id
 
-from iseg import ISeg, masks
+from iseg import ISeg, masks, prompt
 from iseg.backbones import load_backbone
 from iseg.config import Recipe
 from iseg.errors import InputError
@@ -201,6 +201,7 @@ class Engine:
                 latents = seg.encode([image], recipe)
                 self._cache.put((name, model, "latents"), latents, lambda tensor: tensor.nbytes)
             self.stage = f"Reading “{'; '.join(phrases)}” in the image" if phrases else "Reading the image"
-            attended = seg.attend_encoded(latents, (image.shape[0], image.shape[1]), phrases, **vars(recipe))
+            words = prompt.class_words(phrases) if phrases else []
+            attended = seg.attend_latents(latents, [words], [image.shape[:2]], recipe)[0]
             self._cache.put(key, attended, lambda record: record.nbytes)
         return attended

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from iseg.data.classes import LabelClass
@@ -18,6 +19,7 @@ from iseg.evaluate.config import Variant
 from iseg.evaluate.outputs import Outputs
 from iseg.metrics import ConfusionMatrix
 from iseg.pipeline import ISeg
+from iseg.results import Segmentation
 
 PASS_SETTINGS = ("prompt", "context", "enhancement", "resize", "cross_weights", "cross_heads", "self_heads")
 STOP_AFTER = 10  # failures to write in a row: the disk will not take the next one either
@@ -28,10 +30,18 @@ Result = TypeVar("Result")
 
 @dataclass
 class Loaded:
-    """An item with its image (H, W, 3) uint8, truth (H, W) or None, and the ids of the classes asked for."""
+    """An item as the model takes it.
+
+    Attributes:
+        size: (H, W) of the image in pixels.
+        squares: {way of resizing: (3, S, S) float32 in [0, 1]}, what the encoder takes.
+        truth: (H, W) labels or None.
+        class_ids: of the classes asked for.
+    """
 
     item: Item
-    image: NDArray[np.uint8]
+    size: tuple[int, int]
+    squares: dict[str, Tensor]
     truth: NDArray[np.uint8] | None
     class_ids: list[int]
 
@@ -131,8 +141,13 @@ class Runner:
             if ids is None:
                 self.outcome.skipped.append(item.name)
             else:
-                loaded.append(Loaded(item, image, truth, ids))
+                loaded.append(Loaded(item, (image.shape[0], image.shape[1]), self._squares(image), truth, ids))
         return ([] if all(self._finished(one.item) for one in loaded) else loaded), len(batch)
+
+    def _squares(self, image: NDArray[np.uint8]) -> dict[str, Tensor]:
+        """The image as each recipe takes it: resized here, by the threads that read ahead."""
+        recipes = {variant.recipe.resize: variant.recipe for variant, _ in self.outputs}
+        return {resize: self.seg.square(image, recipe) for resize, recipe in recipes.items()}
 
     def _class_ids(self, item: Item, truth: NDArray[np.uint8] | None) -> list[int] | None:
         """Classes to ask for; None for an image to skip. A file of labels may give an image no class at all."""
@@ -161,38 +176,37 @@ class Runner:
                 self._segment([one], writer)
 
     def _segment_together(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
-        images = [one.image for one in loaded]
+        """Recipes that share a pass share it; those that share no more than the resized image share its latents."""
+        sizes = [one.size for one in loaded]
         words = [[self.classes[index].word for index in one.class_ids] for one in loaded]
+        latents: dict[str, Tensor] = {}
         for group in self.groups.values():
-            attended = self.seg.attend(images, words, **asdict(group[0][0].recipe))
+            recipe = group[0][0].recipe
+            if recipe.resize not in latents:
+                latents[recipe.resize] = self.seg.encode_squares([one.squares[recipe.resize] for one in loaded])
+            attended = self.seg.attend_latents(latents[recipe.resize], words, sizes, recipe)
             self._finish_writes()
             for one, record in zip(loaded, attended, strict=True):
                 for variant, folder in group:
-                    result = self.seg.solve(record, variant.recipe)
-                    mask = np.array([0, *one.class_ids], np.uint8)[result.mask]
-                    self._save(one, folder, mask, result.scores, writer, result.groups)
+                    self._save(one, folder, self.seg.solve(record, variant.recipe), writer)
 
     def _save_empty(self, one: Loaded, writer: ThreadPoolExecutor) -> None:
         """An image whose labels name no class is background."""
-        height, width = one.image.shape[:2]
+        scores = np.zeros((0, *one.size), np.float32)
         for _, folder in self.outputs:
-            mask = np.zeros((height, width), np.uint8)
-            self._save(one, folder, mask, np.zeros((0, height, width), np.float32), writer)
+            self._save(one, folder, Segmentation(np.zeros(one.size, np.uint8), scores, [], scores, scores), writer)
 
-    def _save(
-        self,
-        one: Loaded,
-        folder: Outputs,
-        mask: NDArray[np.uint8],
-        scores: NDArray[np.float32],
-        writer: ThreadPoolExecutor,
-        passes: Sequence[Sequence[str]] = (),
-    ) -> None:
-        """Write in the background, while the model works on the next batch."""
-        if one.truth is not None and folder is self.outputs[-1][1]:
-            self.running.update(one.truth, mask)
-        name, names = one.item.name, [self.classes[index].name for index in one.class_ids]
-        self._writes.append((name, writer.submit(folder.save, name, mask, scores, names, passes)))
+    def _save(self, one: Loaded, folder: Outputs, result: Segmentation, writer: ThreadPoolExecutor) -> None:
+        """Count and write in the background, while the model works on the next batch."""
+
+        def finish() -> None:
+            mask = np.array([0, *one.class_ids], np.uint8)[result.mask]
+            if one.truth is not None and folder is self.outputs[-1][1]:
+                self.running.update(one.truth, mask)
+            names = [self.classes[index].name for index in one.class_ids]
+            folder.save(one.item.name, mask, result.scores, names, result.groups)
+
+        self._writes.append((one.item.name, writer.submit(finish)))
 
     def _finish_writes(self) -> None:
         for name, write in self._writes:
