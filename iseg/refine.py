@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 ROWS_AT_ONCE = 256  # 4 MB of a 4096-row matrix: a CPU's cache holds them through all the steps
@@ -89,7 +90,8 @@ def refine(attention: Tensor, maps: Tensor, iterations: int, trajectory: bool = 
     column = normalize_columns(maps.to(attention))
     steps = [column]
     for _ in range(iterations):
-        column = normalize_columns(attention @ column)
+        # A c as (c^T A^T)^T: for the few columns there are, CPU libraries are up to four times as fast this way
+        column = normalize_columns(F.linear(column.T, attention).T)
         if trajectory:
             steps.append(column)
     return torch.stack(steps) if trajectory else column

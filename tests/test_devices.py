@@ -23,6 +23,7 @@ SIZES = [(90, 140), (50, 30)]
 def far_away(tiny):
     """The embedded model on "meta"."""
     parts = copy.copy(tiny.components)
+    parts.scheduler = copy.deepcopy(parts.scheduler)  # it keeps a tensor where it was last used
     for name in ("text_encoder", "vae", "unet"):
         setattr(parts, name, copy.deepcopy(getattr(parts, name)).to("meta"))
     parts.device, parts._embedded = torch.device("meta"), type(parts._embedded)()

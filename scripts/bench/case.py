@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,12 @@ class Case:
 
 
 def recipe_of(case: Case) -> Recipe:
-    """The VOC recipe for Stable Diffusion, the embedded model's own with clusters; ten products either way."""
+    """The VOC recipe for Stable Diffusion, the embedded model's own with clusters; ten products either way.
+
+    Interaction has the backbone's interactive settings and twenty products.
+    """
+    if case.path == "interaction":
+        return Recipe().changed(**{**find_backbone(case.backbone).recipe, "iterations": TRAJECTORY})
     if case.backbone == "tiny":
         recipe = Recipe().changed(**find_backbone("tiny").recipe)
         return recipe.changed(cluster=True, cluster_stride=6, iterations=ITERATIONS)
@@ -64,13 +70,23 @@ def words_of(case: Case) -> list[str]:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """MB: resident set of this process, and the device's own where there is one."""
-    peak = {
-        "peak RSS MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 2**20)
-    }
+    """MB: resident set of this process, and the device's own where there is one (on mps: what is held now)."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage's figure starts at that of the process which started this one
+        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
+        peak = {"peak RSS MB": int(line.split()[1]) / 1024}
+    else:
+        peak = {"peak RSS MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
     if device.type == "cuda":
         peak["peak device MB"] = torch.cuda.max_memory_allocated(device) / 2**20
+    elif device.type == "mps":
+        peak["peak device MB"] = torch.mps.driver_allocated_memory() / 2**20
     return peak
+
+
+def with_rest(spent: dict[str, float], whole: str) -> dict[str, float]:
+    """Seconds of the stages, with `other`: what of the whole no stage accounts for."""
+    return {**spent, "other": 2 * spent[whole] - sum(spent.values())}
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
@@ -94,7 +110,7 @@ def measure_iseg(case: Case) -> dict[str, Any]:
             seg.segment_batch([image] * case.batch, [words] * case.batch)
             synchronize(parts.device)
             spent["total"] = time.perf_counter() - start
-        rounds.append(dict(spent))
+        rounds.append(with_rest(spent, "total"))
     memory = peak_memory(parts.device)
     peaks = measure_peaks(parts.device, parts.dtype)
     return {"load": loaded, "stages": medians(rounds[1:]), "first": rounds[0]["total"], **memory, "peaks": peaks,
@@ -133,18 +149,21 @@ def measure_plain(case: Case) -> dict[str, Any]:
 
 def measure_interaction(case: Case) -> dict[str, Any]:
     """Seconds, with the image encoded, from a new point to its whole trajectory and from a new entropy weight to it."""
-    recipe = recipe_of(case).changed(iterations=TRAJECTORY)
-    seg = ISeg.from_pretrained(case.model, recipe, case.device, case.dtype, case.backbone)
+    seg = ISeg.from_pretrained(case.model, recipe_of(case), case.device, case.dtype, case.backbone)
     seg.set_image(picture())
     seg.segment(points=[(100, 100)], trajectory=True)
-    rounds = []
+    rounds, points = [], []
     for i in range(3 * case.repeats):
         start = time.perf_counter()
         seg.segment(points=[(120 + 9 * i, 150 + 7 * i)], trajectory=True)
-        middle = time.perf_counter()
-        seg.segment(points=[(120 + 9 * i, 150 + 7 * i)], trajectory=True, entropy=0.05 + 0.01 * i)
-        rounds.append({"new point": middle - start, "new entropy": time.perf_counter() - middle})
-    return {"stages": medians(rounds), **peak_memory(seg.components.device)}
+        points.append(time.perf_counter() - start)
+        with stopwatch(seg.components.device) as spent:
+            start = time.perf_counter()
+            seg.segment(points=[(120 + 9 * i, 150 + 7 * i)], trajectory=True, entropy=0.05 + 0.01 * i)
+            spent["new entropy"] = time.perf_counter() - start
+        rounds.append(with_rest(spent, "new entropy"))
+    stages = {**medians(rounds), "new point": statistics.median(points)}
+    return {"stages": stages, **peak_memory(seg.components.device)}
 
 
 def main() -> None:

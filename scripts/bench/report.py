@@ -6,7 +6,7 @@ from typing import Any
 
 from iseg.export import write_json
 
-NETWORKS = ("text", "encode", "unet")
+LAST = ("other", "total", "new point", "new entropy")  # `other` is what no stage accounts for
 
 
 def label(result: dict[str, Any]) -> str:
@@ -38,7 +38,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def stage_table(results: list[dict[str, Any]]) -> str:
     """Median milliseconds of every stage; for the networks also the share of the measured convolution peak."""
     stages = list(dict.fromkeys(stage for result in results for stage in result["stages"]))
-    stages.sort(key=lambda stage: stage == "total")  # stable: the total comes last
+    stages.sort(key=lambda stage: LAST.index(stage) if stage in LAST else -1)  # stable
     rows = []
     for stage in stages:
         row = [stage]
