@@ -140,7 +140,7 @@ def load(
     held = torch.float16 if mixed else DTYPES[name]
     parts = _from_file(place, backbone, held) if place.is_file() else _from_folder(place, held)
     if vae is not None:
-        parts["vae"] = load_tiny_vae(vae, held)
+        parts["vae"] = load_tiny_vae(vae, held, parts["unet"].config.in_channels)
     for part in ("text_encoder", "vae", "unet"):
         parts[part].to(chosen_device).eval().requires_grad_(False)
         if mixed:

@@ -29,8 +29,10 @@ def load_vae(folder: Path, dtype: torch.dtype) -> nn.Module:
     return kl_encoder(config, {_new_name(key): tensor for key, tensor in state.items()})
 
 
-def load_tiny_vae(source: str | Path, dtype: torch.dtype) -> nn.Module:
-    """AutoencoderTiny from "taesd" (its hub id), a hub id or a folder. Raises InputError if it cannot be had.
+def load_tiny_vae(source: str | Path, dtype: torch.dtype, channels: int = 4) -> nn.Module:
+    """AutoencoderTiny from "taesd" (its hub id), a hub id or a folder, for a UNet that takes latents of `channels`.
+
+    Raises InputError if it cannot be had or makes other latents.
 
     It is distilled from Stable Diffusion's VAE and about thirty times cheaper; the masks differ a little.
     """
@@ -44,6 +46,9 @@ def load_tiny_vae(source: str | Path, dtype: torch.dtype) -> nn.Module:
         raise InputError(
             f"vae {str(source)!r}: expected taesd or a folder with an AutoencoderTiny ({reason})"
         ) from None
+    made = vae.config["latent_channels"]
+    if made != channels:
+        raise InputError(f"vae {str(source)!r} makes latents of {made} channels: the model takes {channels}")
     del vae.decoder
     return vae
 

@@ -20,6 +20,7 @@ from iseg.evaluate import outputs
 from iseg.results import Attended
 
 GRID = 16
+DEVICE = torch.device("cpu")  # what it says it is on
 
 
 class FakeModel(ISeg):
@@ -32,7 +33,7 @@ class FakeModel(ISeg):
 
     def __init__(self, recipe: Recipe, broken: dict[str, Exception] | None = None) -> None:
         backbone = Backbone("fake", [], {}, {}, image_size=GRID)
-        components = Components(backbone, "fake", None, None, None, None, None, torch.device("cpu"), torch.float32)
+        components = Components(backbone, "fake", None, None, None, None, None, DEVICE, torch.float32)
         super().__init__(components, recipe)
         self.encoded, self.passes, self.broken = 0, 0, broken or {}
         self.resizing: set[threading.Thread] = set()

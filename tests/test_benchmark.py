@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from iseg import ISeg, cluster
 from iseg.attention import AttentionRecord
 from iseg.cluster import kl_kmeans
+from iseg.errors import InputError
 from iseg.refine import reduce_entropy
 from ovs.plot import Axis, draw_lines, tick_step
 from scripts import benchmark
-from scripts.bench import case, plain, report
+from scripts.bench import case, dataset, plain, report
 from scripts.bench.agreement import agreement
 from scripts.bench.growth import solve_cost
 from scripts.bench.peaks import count_flop
@@ -56,7 +57,8 @@ def test_a_case_in_its_own_process():
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     result = json.loads(done.stdout.splitlines()[-1])
-    assert set(result["stages"]) == {*STAGES, "total"}
+    assert set(result["stages"]) == {*STAGES, "other", "total"}
+    assert 0 < result["stages"]["other"] < result["stages"]["total"]
     assert result["peak RSS MB"] > 100
     assert {"text", "encode", "unet"} == set(result["flop"])
     assert 0 < report.floor(result) < result["stages"]["total"]
@@ -76,8 +78,11 @@ def test_tables_hold_ratios():
 @pytest.mark.parametrize(("seconds", "code"), [(1.0, 0), (9.5, 1)])
 def test_the_check_fails_on_a_slow_path(monkeypatch, capsys, seconds, code):
     def measured(one: case.Case) -> dict:
+        if one.path == "interaction":
+            return {"stages": {"other": 0.1, "new entropy": 1.0}}
         ours = one.path == "iseg"
-        return {"stages": {"total": seconds if ours else 10.0, "cluster": 0.1 if ours else 1.0}}
+        stages = dict.fromkeys(("cluster", "entropy", "refine"), 0.1 if ours else 1.0)
+        return {"stages": {**stages, "total": seconds if ours else 10.0}}
 
     monkeypatch.setattr(benchmark, "run_case", measured)
     assert benchmark.main(["--check"]) == code
@@ -98,6 +103,46 @@ def test_agreement_with_itself_is_complete(capsys):
     assert result["mixed"]["equal pixels"] == 100  # the embedded weights are float16 already
     assert result["bfloat16"]["equal pixels"] < 100
     assert "pixels equal" in capsys.readouterr().out
+
+
+def test_agreement_of_another_vae_on_photographs(goldens, tmp_path, capsys):
+    from diffusers import AutoencoderTiny
+
+    torch.manual_seed(0)
+    channels = (8, 8, 8, 8)
+    vae = AutoencoderTiny(encoder_block_out_channels=channels, decoder_block_out_channels=channels)
+    vae.save_pretrained(tmp_path / "small")
+    result = agreement(1, [], str(tmp_path / "small"), str(goldens / "tiny_sd21_shape"))
+    assert result["float32"] == {"mIoU": None, "equal pixels": 100}
+    assert result[f"vae {tmp_path / 'small'}"]["equal pixels"] < 100
+    assert "tiny_sd21_shape" in capsys.readouterr().out
+    with pytest.raises(InputError, match="makes latents of 4 channels: the model takes 16"):
+        agreement(1, [], str(tmp_path / "small"))
+
+
+def test_a_run_over_a_data_set(capsys):
+    result = dataset.profile(2, case.Case(batch=2))
+    assert result["images"] == 2
+    assert result["s / image"] > 0
+    assert result["busy"] is None  # no GPU
+    assert 0.5 < sum(result["operators"].values()) <= 1
+    assert "ms an image from JPEG to PNG\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spans", "length"), [([], 0), ([(1, 3)], 2), ([(5, 6), (1, 3), (2, 4)], 4), ([(0, 9), (1, 2), (3, 9)], 9)]
+)
+def test_overlapping_kernels_count_once(spans, length):
+    assert dataset.covered(spans) == length
+
+
+def test_peak_memory_is_the_process_own(tmp_path):
+    # a process that holds 900 MB starts one that holds little
+    code = "from scripts.bench.case import peak_memory; import torch; print(peak_memory(torch.device('cpu')))"
+    start = f"subprocess.run([sys.executable, '-c', {code!r}])"
+    outer = f"import subprocess, sys; held = bytearray(b'x') * (900 << 20); {start}"
+    done = subprocess.run([sys.executable, "-c", outer], capture_output=True, text=True, check=True)
+    assert 100 < float(done.stdout.split(": ")[1].rstrip("}\n")) < 850
 
 
 def test_solve_cost_counts_the_matrix():

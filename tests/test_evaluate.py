@@ -8,6 +8,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import fake_model
 import numpy as np
 import pytest
 import torch
@@ -343,10 +344,14 @@ def test_a_sweep_shares_passes_and_equals_single_runs(tmp_path, config, made, ca
     assert files(folder) == files(tmp_path / "single")
 
 
-def test_images_are_resized_by_the_readers(config, made):
+def test_images_are_resized_by_the_readers_unless_the_cpu_is_the_models(tmp_path, config, made, monkeypatch):
     assert main(config("out", "--readers", "2")) == 0
-    assert 1 <= len(made[0].resizing) <= 2
-    assert threading.main_thread() not in made[0].resizing
+    assert made[0].resizing == {threading.main_thread()}
+    monkeypatch.setattr(fake_model, "DEVICE", torch.device("meta"))
+    assert main(config("gpu", "--readers", "2")) == 0
+    assert 1 <= len(made[1].resizing) <= 2
+    assert threading.main_thread() not in made[1].resizing
+    assert files(tmp_path / "out") == files(tmp_path / "gpu")
 
 
 def test_each_way_of_resizing_is_encoded(tmp_path, config, made):

@@ -30,20 +30,20 @@ Result = TypeVar("Result")
 
 @dataclass
 class Loaded:
-    """An item as the model takes it.
+    """An item with its image (H, W, 3) uint8, truth (H, W) or None, and the ids of the classes asked for.
 
-    Attributes:
-        size: (H, W) of the image in pixels.
-        squares: {way of resizing: (3, S, S) float32 in [0, 1]}, what the encoder takes.
-        truth: (H, W) labels or None.
-        class_ids: of the classes asked for.
+    squares: {way of resizing: (3, S, S) float32 in [0, 1]}, the image as the encoder takes it.
     """
 
     item: Item
-    size: tuple[int, int]
-    squares: dict[str, Tensor]
+    image: NDArray[np.uint8]
     truth: NDArray[np.uint8] | None
     class_ids: list[int]
+    squares: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return self.image.shape[:2]
 
 
 @dataclass
@@ -141,13 +141,16 @@ class Runner:
             if ids is None:
                 self.outcome.skipped.append(item.name)
             else:
-                loaded.append(Loaded(item, (image.shape[0], image.shape[1]), self._squares(image), truth, ids))
+                loaded.append(Loaded(item, image, truth, ids))
+                if self.seg.components.device.type != "cpu":  # there the model needs all cores itself
+                    self._resize(loaded[-1])
         return ([] if all(self._finished(one.item) for one in loaded) else loaded), len(batch)
 
-    def _squares(self, image: NDArray[np.uint8]) -> dict[str, Tensor]:
-        """The image as each recipe takes it: resized here, by the threads that read ahead."""
-        recipes = {variant.recipe.resize: variant.recipe for variant, _ in self.outputs}
-        return {resize: self.seg.square(image, recipe) for resize, recipe in recipes.items()}
+    def _resize(self, one: Loaded) -> None:
+        """Let an image have its square for every recipe."""
+        for variant, _ in self.outputs:
+            if variant.recipe.resize not in one.squares:
+                one.squares[variant.recipe.resize] = self.seg.square(one.image, variant.recipe)
 
     def _class_ids(self, item: Item, truth: NDArray[np.uint8] | None) -> list[int] | None:
         """Classes to ask for; None for an image to skip. A file of labels may give an image no class at all."""
@@ -178,6 +181,8 @@ class Runner:
     def _segment_together(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
         """Recipes that share a pass share it; those that share no more than the resized image share its latents."""
         sizes = [one.size for one in loaded]
+        for one in loaded:
+            self._resize(one)
         words = [[self.classes[index].word for index in one.class_ids] for one in loaded]
         latents: dict[str, Tensor] = {}
         for group in self.groups.values():

@@ -1,0 +1,99 @@
+"""A run over many images: seconds per image, how busy a GPU is, and what takes the time (the data-set runner)."""
+
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as torch_profile
+
+from iseg import ISeg
+from iseg.data import open_items
+from iseg.data.classes import load_classes
+from iseg.data.items import Item
+from iseg.errors import InputError
+from iseg.evaluate.config import Evaluation, load_evaluation, variants
+from iseg.evaluate.outputs import Outputs
+from iseg.evaluate.run import Runner
+from scripts.bench.case import Case
+from scripts.bench.peaks import synchronize
+from scripts.train_tiny.make_set import make_set
+
+SHOWN, SEED, SIZE = 12, 12, (375, 500)
+
+
+def profile(images: int, case: Case) -> dict[str, Any]:
+    """Run a configuration over `images` pictogram scenes, from JPEGs to saved PNGs; print and return what it took.
+
+    The embedded model runs `configs/wsss/demo.yaml` (four variants of each mask), another one `wsss/voc`. One batch is
+    not counted; then one run is timed, and another is seen by torch's profiler. A GPU's busy share is the time of all
+    its kernels (overlaps once) as profiled over the seconds of the run that was not.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        make_set(Path(scratch) / "scenes", 2 * images, SEED, SIZE)  # half of them are the split `train`
+        config = "wsss/demo" if case.backbone == "tiny" else "wsss/voc"
+        settings = load_evaluation(
+            ["--config", config, "--data.root", f"{scratch}/scenes", "--batch_size", str(case.batch)], "profile"
+        )
+        items = open_items("voc", "train", f"{scratch}/scenes", None)
+        seg = ISeg.from_pretrained(case.model, settings.recipe, case.device, case.dtype, case.backbone, case.vae)
+        if case.compile:
+            seg.components.compile()
+        run(seg, settings, items[: case.batch], Path(scratch) / "first")
+        start = time.perf_counter()
+        run(seg, settings, items, Path(scratch) / "timed")
+        seconds = time.perf_counter() - start
+        cuda = seg.components.device.type == "cuda"
+        with torch_profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as recorded:
+            run(seg, settings, items, Path(scratch) / "profiled")
+    result: dict[str, Any] = {"images": images, "s / image": seconds / images, "busy": None}
+    if cuda:
+        kernels = [event for event in recorded.events() or () if event.device_type == DeviceType.CUDA]
+        busy = covered((event.time_range.start, event.time_range.end) for event in kernels) / 1e6
+        result["busy"] = busy / seconds
+    result["operators"] = shares(recorded.key_averages(), cuda)
+    show(result)
+    return result
+
+
+def run(seg: ISeg, settings: Evaluation, items: list[Item], out: Path) -> None:
+    """Segment and save. Raises InputError with the first failure."""
+    opened = [(variant, Outputs(out / variant.folder)) for variant in variants(replace(settings, out=str(out)))]
+    for _, folder in opened:
+        folder.open({}, {})
+    runner = Runner(seg, load_classes(settings.data.classes), None, opened, settings.readers)
+    step = settings.batch_size
+    outcome = runner.run([items[start : start + step] for start in range(0, len(items), step)], show=True)
+    synchronize(seg.components.device)
+    for name, reason in outcome.failures.items():
+        raise InputError(f"{name}: {reason}")
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of (start, end) intervals."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def shares(averages: Any, cuda: bool) -> dict[str, float]:
+    """{operator: share of the operators' own time}, of the GPU's where there is one; the largest."""
+    spent = {
+        event.key: float(event.self_device_time_total if cuda else event.self_cpu_time_total) for event in averages
+    }
+    whole = sum(spent.values())
+    return {name: spent[name] / whole for name in sorted(spent, key=lambda name: -spent[name])[:SHOWN]}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the figures of `profile`."""
+    busy = "" if result["busy"] is None else f", GPU busy {100 * result['busy']:.0f} % of the time"
+    print(f"{result['images']} images, {1000 * result['s / image']:.1f} ms an image from JPEG to PNG{busy}")
+    for name, share in result["operators"].items():
+        print(f"{100 * share:5.1f} %  {name}")
