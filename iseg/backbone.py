@@ -69,17 +69,18 @@ class Components:
         self._embedded.clear()
 
     def compile(self) -> None:
-        """Let torch.compile work on the VAE's encoder and the UNet's residual and feed-forward blocks.
+        """Let torch.compile work on the UNet's residual and feed-forward blocks and, off the CPU, the VAE's encoder.
 
-        The first image of each batch size then takes minutes. Raises InputError for mixed precision, whose weights are
-        widened anew in every pass.
+        On the CPU the encoder stays in strips, which take less time and memory. The first image of each batch size then
+        takes minutes. Raises InputError for mixed precision, whose weights are widened anew in every pass.
         """
         from diffusers.models.attention import FeedForward
         from diffusers.models.resnet import ResnetBlock2D
 
         if any(weight.dtype != self.dtype for weight in self.unet.parameters()):
             raise InputError("compile needs weights of one precision: expected dtype float32, float16 or bfloat16")
-        self.vae.encoder.compile(dynamic=False)
+        if self.device.type != "cpu":
+            self.vae.encoder.compile(dynamic=False)
         for module in self.unet.modules():
             if isinstance(module, (ResnetBlock2D, FeedForward)):
                 module.compile(dynamic=False)

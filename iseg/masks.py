@@ -31,7 +31,8 @@ def score_maps(columns: Tensor, size: tuple[int, int], working_size: int | None 
     `working_size=None`, as in the published interactive mode: min-max on the grid, then bilinear to `size`.
     """
     side = round(columns.shape[0] ** 0.5)
-    maps = columns.T.reshape(-1, side, side).float()
+    # contiguous: maps of interleaved columns would stay so, and each step on them takes several times as long
+    maps = columns.T.float().contiguous().reshape(-1, side, side)
     if working_size is None:
         return resize(min_max(maps), size)
     return min_max(resize(min_max(resize(maps, (working_size, working_size))), size))

@@ -51,8 +51,12 @@ def draw_lines(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, p
         y = low + i * step
         draw.line([place(across[0], y), place(across[-1], y)], "#dddddd")
         draw.text((LEFT - 12, place(across[0], y)[1]), f"{y:g}", "black", font, anchor="rm")
-    for x in across[:: math.ceil(len(across) / 12)]:
-        draw.text((place(x, low)[0], HEIGHT - BOTTOM + 10), f"{x:g}", "black", font, anchor="mt")
+    free = float("-inf")  # where the next label may begin: one that would touch its neighbour is left out
+    for x in across:
+        middle, half = place(x, low)[0], font.getlength(f"{x:g}") / 2
+        if middle - half >= free:
+            draw.text((middle, HEIGHT - BOTTOM + 10), f"{x:g}", "black", font, anchor="mt")
+            free = middle + half + 8
     draw.text((LEFT + plot_width / 2, HEIGHT - 22), axis.across, "black", font, anchor="mm")
     draw.text((LEFT - 55, TOP - 22), axis.up, "black", font)
     for number, (label, line) in enumerate(lines.items()):
