@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -54,6 +55,7 @@ class Attended:
     size: tuple[int, int]
     further: list["Attended"] = field(default_factory=list)
     _reduced: OrderedDict[tuple, Tensor] = field(default_factory=OrderedDict, repr=False)
+    _spare: Tensor | None = field(default=None, repr=False)  # memory for the next matrix
 
     @property
     def grid_size(self) -> int:
@@ -62,21 +64,33 @@ class Attended:
     @property
     def nbytes(self) -> int:
         """Bytes that this pass keeps in memory, the entropy-reduced matrices made so far included."""
-        kept = [self.attention, *self._reduced.values(), *([] if self.token_maps is None else [self.token_maps])]
-        own = sum(tensor.numel() * tensor.element_size() for tensor in kept)
-        return own + sum(part.nbytes for part in self.further)
+        kept = [self.attention, *self._reduced.values(), self.token_maps, self._spare]
+        return sum(map(_bytes, kept)) + sum(part.nbytes for part in self.further)
 
     def reduced(self, recipe: Recipe) -> Tensor:
-        """The entropy-reduced matrix (HW, HW) of a recipe.
+        """The entropy-reduced matrix (HW, HW) of a recipe, without its zeros where there are many (`refine.compact`).
 
         The last few are kept. Then the oldest gives its memory to the new one: fresh memory would cost more time than
         the reduction, since the system hands it out page by page.
         """
         key = (recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows)
         if key not in self._reduced:
-            oldest = self._reduced.popitem(last=False)[1] if len(self._reduced) >= KEPT_MATRICES else None
-            self._reduced[key] = refine.reduce_entropy(
-                self.attention, recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows, out=oldest
+            if len(self._reduced) >= KEPT_MATRICES:
+                oldest = self._reduced.popitem(last=False)[1]
+                self._spare = oldest if oldest.layout == torch.strided else self._spare
+            reduced = refine.reduce_entropy(
+                self.attention, recipe.entropy, recipe.entropy_clamp_max, recipe.entropy_normalize_rows, self._spare
             )
+            self._reduced[key] = refine.compact(reduced)
+            self._spare = None if self._reduced[key] is reduced else reduced
         self._reduced.move_to_end(key)
         return self._reduced[key]
+
+
+def _bytes(tensor: Tensor | None) -> int:
+    """Memory of a tensor, dense or sparse."""
+    if tensor is None:
+        return 0
+    if tensor.layout == torch.sparse_csr:
+        return sum(map(_bytes, (tensor.values(), tensor.col_indices(), tensor.crow_indices())))
+    return tensor.nbytes

@@ -18,7 +18,7 @@ from ovs.plot import Axis, draw_lines, tick_step
 from scripts import benchmark
 from scripts.bench import case, dataset, plain, report
 from scripts.bench.agreement import agreement
-from scripts.bench.growth import solve_cost
+from scripts.bench.growth import product_cost, solve_cost
 from scripts.bench.peaks import count_flop
 from scripts.bench.stages import STAGES, stopwatch
 
@@ -147,6 +147,11 @@ def test_peak_memory_is_the_process_own(tmp_path):
 
 def test_solve_cost_counts_the_matrix():
     assert solve_cost(12, 3)["MB"] == pytest.approx(144**2 * 4 / 2**20)
+
+
+def test_product_cost_counts_what_is_kept():
+    assert product_cost(100, side=12)["MB"] == pytest.approx(144**2 * 4 / 2**20)
+    assert product_cost(5, side=12)["MB"] == pytest.approx(144**2 * 0.05 * 12 / 2**20, rel=0.2)
 
 
 @pytest.mark.parametrize(("extent", "step"), [(60, 10), (6, 1), (7, 2), (100, 20), (0.3, 0.05)])

@@ -162,6 +162,27 @@ def test_the_oldest_matrix_gives_its_memory_to_the_new_one(seg, scene):
         assert torch.equal(attended.reduced(recipe), fresh.reduced(recipe))
 
 
+@pytest.mark.parametrize("every", [True, False])
+def test_sparse_matrices_give_what_dense_ones_give(seg, scene, monkeypatch, every):
+    points, weights = [(60, 40)], (0.001, 3.0, 0.002, 5.0, 0.003, 8.0)  # few and many zeros in turn
+    attended = seg.attend_latents(seg.encode([scene], seg.recipe), [[]], [scene.shape[:2]], seg.recipe)[0]
+    low, high = (float((attended.reduced(seg.recipe.changed(entropy=w)) != 0).float().mean()) for w in (3.0, 0.003))
+    assert low < high
+    below = 1.0 if every else (low + high) / 2
+    dense = [seg.segment(points=points, entropy=weight, trajectory=True) for weight in weights]
+    monkeypatch.setattr("iseg.refine.SPARSE_BELOW", below)
+    seg.set_image(scene)
+    for weight, expected in zip(weights, dense, strict=True):
+        out = seg.segment(points=points, entropy=weight, trajectory=True)
+        np.testing.assert_allclose(out.trajectory, expected.trajectory, rtol=1e-3, atol=1e-6)
+        assert np.mean(out.mask != expected.mask) < 1e-3
+    attended = next(iter(seg._passes.values()))
+    layouts = {matrix.layout for matrix in attended._reduced.values()}
+    assert torch.sparse_csr in layouts
+    assert len(layouts) == (1 if every else 2)
+    assert attended.nbytes <= attended.attention.nbytes * (2 + 3 * KEPT_MATRICES)  # an entry takes 12 bytes, not 4
+
+
 def test_the_mask_is_the_decision_on_the_scores(seg):
     for background in ("power", 0.4):
         out = seg.segment(classes=["cat", "dog"], background=background)

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from iseg import masks
 from iseg.cross import class_maps
-from iseg.refine import normalize_columns, reduce_entropy, refine
+from iseg.refine import SAMPLED, SPARSE_BELOW, compact, normalize_columns, reduce_entropy, refine
 
 
 def attention(size: int, seed: int, sharp: float = 3.0) -> torch.Tensor:
@@ -132,6 +132,30 @@ def test_columns_do_not_mix():
     together = refine(matrix, maps, 4)
     for k in range(3):
         assert torch.allclose(together[:, k : k + 1], refine(matrix, maps[:, k : k + 1], 4))
+
+
+@given(st.integers(3, 40), st.floats(0, 1), st.integers(1, 5), st.integers(0, 2**16))
+@settings(max_examples=40, deadline=None)
+def test_products_without_the_zeros_are_the_same(size, share, classes, seed):
+    rng = np.random.default_rng(seed)
+    matrix = torch.from_numpy(np.where(rng.random((size, size)) < share, rng.random((size, size)), 0))
+    matrix = reduce_entropy(matrix, 0.0)  # rows that are empty become the identity's
+    smaller = compact(matrix)
+    few = float((matrix[::SAMPLED] != 0).double().mean()) <= SPARSE_BELOW
+    assert smaller.layout == (torch.sparse_csr if few else torch.strided)
+    assert torch.equal(smaller.to_dense(), matrix)
+    maps = torch.from_numpy(rng.random((size, classes)))
+    expected = refine(matrix, maps, 5, trajectory=True)
+    np.testing.assert_allclose(refine(smaller, maps, 5, trajectory=True), expected, rtol=1e-9, atol=1e-15)
+
+
+def test_a_matrix_stays_dense_off_the_cpu_or_without_a_library(monkeypatch):
+    matrix = torch.eye(40)
+    assert compact(matrix).layout == torch.sparse_csr
+    far = matrix.to("meta")
+    assert compact(far) is far
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
+    assert compact(matrix) is matrix
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3])
