@@ -1,10 +1,9 @@
 """The data-set runner: one process's share of the images, tolerant of single bad ones."""
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from iseg.data.classes import LabelClass
 from iseg.data.items import Item, read_pair
 from iseg.data.labels import present
 from iseg.errors import InputError
+from iseg.evaluate.ahead import read_ahead
 from iseg.evaluate.config import Variant
 from iseg.evaluate.outputs import Outputs
 from iseg.metrics import ConfusionMatrix
@@ -23,9 +23,6 @@ from iseg.results import Segmentation
 
 PASS_SETTINGS = ("prompt", "context", "enhancement", "resize", "cross_weights", "cross_heads", "self_heads")
 STOP_AFTER = 10  # failures to write in a row: the disk will not take the next one either
-
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -59,18 +56,6 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     stopped: str | None = None
-
-
-def read_ahead(function: Callable[[Argument], Result], arguments: Iterable[Argument], threads: int) -> Iterator[Result]:
-    """`map` in order, with up to two results per thread prepared before they are asked for."""
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Result]] = deque()
-        for argument in arguments:
-            waiting.append(pool.submit(function, argument))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 class Runner:

@@ -135,7 +135,7 @@ def flop(seg: ISeg, words: list[str], batch: int) -> dict[str, int]:
     calls: dict[str, Callable[[], Any]] = {"encode": lambda: parts.encode(images), "unet": unet}
     counted = {name: count_flop(call) for name, call in calls.items()}
     parts.forget_prompts()
-    return {"text": batch * count_flop(lambda: parts.embed(ids)), **counted}
+    return {"text": count_flop(lambda: parts.embed(ids)), **counted}  # once: all images of a case have one prompt
 
 
 def measure_plain(case: Case) -> dict[str, Any]:
