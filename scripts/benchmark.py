@@ -71,8 +71,8 @@ def cases(options: argparse.Namespace) -> list[Case]:
     row, device = load_backbone(backbone), pick_device(options.device)
     dtypes = [pick_dtype(dtype, device, row.cpu_dtype) for dtype in options.dtypes.split(",")]
     for dtype in dict.fromkeys(dtypes):
-        for batch in options.batches.split(","):
-            one = Case("iseg", dtype=dtype, batch=int(batch), vae=options.vae, **common)
+        for batch in options.batches:
+            one = Case("iseg", dtype=dtype, batch=batch, vae=options.vae, **common)
             chosen.append(one)
             if options.compile and dtype != "mixed":
                 chosen.append(Case(**{**asdict(one), "compile": True}))
@@ -98,24 +98,38 @@ def check() -> int:
     return int(any(ratio > LIMITS[name] for name, ratio in ratios.items()))
 
 
+def positive(text: str) -> int:
+    """A whole number from 1; argparse turns the error into one line."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
+    return number
+
+
+def sizes(text: str) -> list[int]:
+    """Batch sizes "1,4,16"."""
+    return [positive(part) for part in text.split(",")]
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="tiny, sd21-shape (random weights, 5 GB on disk) or a folder")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
     parser.add_argument("--dtypes", default="auto,float32", help="of auto, mixed, float32, float16, bfloat16")
-    parser.add_argument("--batches", default="1", help="images per pass, e.g. 1,4,16")
+    parser.add_argument("--batches", type=sizes, default=[1], help="images per pass, e.g. 1,4,16")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
     parser.add_argument("--vae", default=None, help="taesd or a folder with an AutoencoderTiny")
     parser.add_argument(
         "--baseline", action=argparse.BooleanOptionalAction, default=True, help="measure the plain path"
     )
     parser.add_argument("--interaction", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=positive, default=3)
     parser.add_argument("--growth", type=Path, default=None, metavar="FOLDER", help="write plots of cost growth there")
     parser.add_argument(
-        "--agreement", type=int, default=None, metavar="SCENES", help="pictogram scenes, or photographs"
+        "--agreement", type=positive, default=None, metavar="SCENES", help="pictogram scenes, or photographs"
     )
-    parser.add_argument("--profile", type=int, default=None, metavar="IMAGES", help="with one of --dtypes, --batches")
+    parser.add_argument(
+        "--profile", type=positive, default=None, metavar="IMAGES", help="with one of --dtypes, --batches"
+    )
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json", type=Path, default=None, help="add the results to this file")
     return parser

@@ -89,6 +89,16 @@ def test_the_check_fails_on_a_slow_path(monkeypatch, capsys, seconds, code):
     assert ("TOO SLOW" in capsys.readouterr().out) == bool(code)
 
 
+@pytest.mark.parametrize("option", ["--batches=1,x", "--batches=0", "--profile=0", "--agreement=-1", "--repeats=0"])
+def test_sizes_are_whole_numbers_from_one(option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main([option])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert option.split("=")[0] in error
+    assert "Traceback" not in error
+
+
 def test_a_case_that_cannot_run_is_one_line(capsys):
     assert benchmark.main(["--model", "nowhere/at/all", "--no-baseline"]) == 2
     error = capsys.readouterr().err
