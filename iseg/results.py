@@ -65,7 +65,7 @@ class Attended:
     def nbytes(self) -> int:
         """Bytes that this pass keeps in memory, the entropy-reduced matrices made so far included."""
         kept = [self.attention, *self._reduced.values(), self.token_maps, self._spare]
-        return sum(map(_bytes, kept)) + sum(part.nbytes for part in self.further)
+        return sum(map(held_bytes, kept)) + sum(part.nbytes for part in self.further)
 
     def reduced(self, recipe: Recipe) -> Tensor:
         """The entropy-reduced matrix (HW, HW) of a recipe, without its zeros where there are many (`refine.compact`).
@@ -87,10 +87,10 @@ class Attended:
         return self._reduced[key]
 
 
-def _bytes(tensor: Tensor | None) -> int:
-    """Memory of a tensor, dense or sparse."""
+def held_bytes(tensor: Tensor | None) -> int:
+    """Bytes in memory of a tensor, dense or sparse (CSR); none for None."""
     if tensor is None:
         return 0
     if tensor.layout == torch.sparse_csr:
-        return sum(map(_bytes, (tensor.values(), tensor.col_indices(), tensor.crow_indices())))
+        return sum(map(held_bytes, (tensor.values(), tensor.col_indices(), tensor.crow_indices())))
     return tensor.nbytes

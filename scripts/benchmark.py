@@ -150,8 +150,7 @@ def measure(options: argparse.Namespace) -> int:
     elif options.profile:
         from scripts.bench.dataset import profile
 
-        options.baseline = options.interaction = False
-        result = [profile(options.profile, case) for case in cases(options)]
+        result = [profile(options.profile, case) for case in cases(options) if case.path == "iseg"]
     else:
         results = [run_case(case) for case in cases(options)]
         print(stage_table(results), case_table(results), sep="\n\n")

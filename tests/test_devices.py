@@ -34,7 +34,7 @@ def test_the_guard_guards():
     far = torch.zeros(3, device="meta")
     with pytest.raises(RuntimeError, match="device"):
         far + torch.zeros(3)
-    with pytest.raises((RuntimeError, NotImplementedError)):
+    with pytest.raises(RuntimeError):
         far.unique()
     with pytest.raises(RuntimeError):
         bool(far.any())

@@ -86,7 +86,8 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 def with_rest(spent: dict[str, float], whole: str) -> dict[str, float]:
     """Seconds of the stages, with `other`: what of the whole no stage accounts for."""
-    return {**spent, "other": 2 * spent[whole] - sum(spent.values())}
+    accounted = sum(seconds for stage, seconds in spent.items() if stage != whole)
+    return {**spent, "other": spent[whole] - accounted}
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from iseg import ISeg
 from iseg.config import Recipe
 from iseg.refine import compact, refine
-from iseg.results import Attended
+from iseg.results import Attended, held_bytes
 from iseg.solve import solve
 from ovs.plot import Axis, draw_lines
 from scripts.bench.peaks import median_time
@@ -109,9 +109,8 @@ def product_cost(left: float, side: int = 64) -> dict[str, float]:
     matrix = matrix * (torch.rand(matrix.shape, generator=generator) < left / 100)
     column = torch.rand((side**2, 1), generator=generator)
     smaller = compact(matrix)
-    held = [matrix] if smaller is matrix else [smaller.values(), smaller.col_indices(), smaller.crow_indices()]
     return {
         "ms": 1000 * median_time(lambda: refine(compact(matrix), column, PRODUCTS), CPU, 3),
         "again ms": 1000 * median_time(lambda: refine(smaller, column, PRODUCTS), CPU, 3),
-        "MB": sum(tensor.nbytes for tensor in held) / 2**20,
+        "MB": held_bytes(smaller) / 2**20,
     }
