@@ -7,22 +7,26 @@ if TYPE_CHECKING:
     from iseg.errors import InputError
     from iseg.pipeline import ISeg
     from iseg.prompt import ClassWord
-    from iseg.results import Attended, Segmentation
+    from iseg.recipe import Recipe
+    from iseg.results import Segmentation
 
 __version__ = "0.1.0"
-__all__ = ["Attended", "ClassWord", "ISeg", "InputError", "Segmentation", "__version__"]
+__all__ = ["ClassWord", "ISeg", "InputError", "Recipe", "Segmentation", "__version__"]
 
 _HOMES = {
-    "Attended": "iseg.results",
     "ClassWord": "iseg.prompt",
     "ISeg": "iseg.pipeline",
     "InputError": "iseg.errors",
+    "Recipe": "iseg.recipe",
     "Segmentation": "iseg.results",
 }
+_MODULES = ("cluster", "cross", "masks", "prompt", "refine", "seeds")  # the pure steps
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when first used, so that `iseg --help` need not wait for torch."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"iseg.{name}")
     raise AttributeError(f"module 'iseg' has no attribute {name!r}")

@@ -1,6 +1,5 @@
 """ISeg: image -> attention -> masks. It composes the steps of the method and has no maths of its own."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg import passes, prompt, seeds
-from iseg.backbone import Components
-from iseg.config import Recipe, load_recipe
+from iseg import passes, prompt, seeds, solve
+from iseg.backbones.find import find_row
+from iseg.backbones.load import load
+from iseg.backbones.seam import Backbone
 from iseg.errors import InputError
-from iseg.images import ImageLike, read_image
-from iseg.loading import load
+from iseg.files.images import ImageLike, read_image, to_square
+from iseg.marks import Box, Marks, Point
 from iseg.prompt import ClassWord
+from iseg.recipe import Recipe, load_recipe
 from iseg.results import Attended, Segmentation
-from iseg.seeds import Point
-from iseg.solve import refine_classes, refine_seeds, solve, solve_seeds
-from iseg.weights import find_backbone
+from iseg.state import ImageState
 
-KEPT_PASSES = 2  # recorded passes kept per image: the empty prompt's and the last text's
+Words = Sequence[str | ClassWord]
 
 
 class ISeg:
@@ -33,14 +32,11 @@ class ISeg:
     `attend` and `solve` are its two halves: what costs a pass, and what a change of settings repeats.
     """
 
-    solve, solve_seeds = staticmethod(solve), staticmethod(solve_seeds)
-    refine_classes, refine_seeds = staticmethod(refine_classes), staticmethod(refine_seeds)
+    solve = staticmethod(solve.solve)
 
-    def __init__(self, components: Components, recipe: Recipe) -> None:
-        self.components, self.recipe = components, recipe
-        self._image: NDArray[np.uint8] | None = None
-        self._latents: dict[str, Tensor] = {}
-        self._passes: OrderedDict[tuple, Attended] = OrderedDict()
+    def __init__(self, backbone: Backbone, recipe: Recipe) -> None:
+        self.backbone, self.recipe = backbone, recipe
+        self._state: ImageState | None = None
 
     @classmethod
     def from_pretrained(
@@ -66,7 +62,7 @@ class ISeg:
 
         Raises InputError for a model, recipe or device that cannot be used.
         """
-        row = find_backbone(model, backbone)
+        row = find_row(model, backbone)
         if recipe is None:
             recipe = Recipe().changed(**row.recipe)
         elif not isinstance(recipe, Recipe):
@@ -74,31 +70,38 @@ class ISeg:
         row.layers(recipe)  # a recipe that does not fit is found before weights are loaded
         return cls(load(row, device, dtype, vae), recipe)
 
-    def set_image(self, image: ImageLike) -> None:
-        """Take an image (path, PIL, or (H, W, 3) uint8 RGB array); earlier results stay valid, caches are emptied."""
-        self._image = read_image(image)
-        self._latents.clear()
-        self._passes.clear()
+    def set_image(self, image: ImageLike) -> ImageState:
+        """Take an image (path, PIL, or (H, W, 3) uint8 RGB array) as the current one, with nothing computed of it yet.
+
+        What is returned keeps the image's passes: given to `segment` it lets several images be alive at once.
+        """
+        self._state = ImageState(read_image(image))
+        return self._state
 
     @property
-    def image(self) -> NDArray[np.uint8]:
-        """The current image, (H, W, 3) uint8 RGB. Raises InputError before `set_image`."""
-        if self._image is None:
+    def image(self) -> ImageState:
+        """The current image. Raises InputError before `set_image`."""
+        if self._state is None:
             raise InputError("no image was set: call set_image(image) first")
-        return self._image
+        return self._state
 
     def segment(
         self,
-        classes: Sequence[str | ClassWord] | None = None,
+        classes: Words | None = None,
         points: Sequence[Point] | None = None,
         line: Sequence[Point] | None = None,
-        box: tuple[float, float, float, float] | None = None,
+        box: Box | None = None,
         mask: NDArray | None = None,
+        boxes: Sequence[Box] | None = None,
+        maps: NDArray | Tensor | None = None,
+        *,
         negative: Sequence[Point] = (),
+        names: Sequence[str] | None = None,
+        image: ImageState | None = None,
         trajectory: bool = False,
         **settings: Any,
     ) -> Segmentation:
-        """Segment the current image by exactly one kind of prompt.
+        """Segment an image by exactly one kind of prompt.
 
         Args:
             classes: K words or phrases, each its own label 1..K.
@@ -106,14 +109,21 @@ class ISeg:
             line: pixels (x, y) of a polyline through one object.
             box: (x0, y0, x1, y1) in pixels around one object, far edges exclusive.
             mask: (H, W) rough mask of one object.
+            boxes: K boxes, each its own object and label 1..K.
+            maps: (K, h, w) non-negative first maps of any origin, e.g. another model's, each its own label 1..K; of any
+                resolution, spread over the whole image.
             negative: with `points`: pixels (x, y) that do not belong to it. Their refined map is subtracted, clamped
                 at 0 (an extension of the method).
+            names: with `boxes` or `maps`: what the K labels are called.
+            image: of an earlier `set_image`; the current one by default.
             trajectory: keep the maps after every iteration.
             settings: any field of `Recipe`, e.g. iterations=5, entropy=0.1, background=0.45.
 
         A seed never depends on class words: it uses the self-attention of the empty prompt, computed once per image.
         """
-        given = {"classes": classes, "points": points, "line": line, "box": box, "mask": mask}
+        given = {
+            "classes": classes, "points": points, "line": line, "box": box, "mask": mask, "boxes": boxes, "maps": maps
+        }  # fmt: skip
         kinds = [name for name, value in given.items() if value is not None]
         if len(kinds) != 1:
             raise InputError(
@@ -121,85 +131,79 @@ class ISeg:
             )
         if negative and points is None:
             raise InputError("negative points were given without points: expected both")
-        recipe = self.recipe.changed(**settings)
+        if names is not None and boxes is None and maps is None:
+            raise InputError("names were given without boxes or maps: expected them with one of these")
+        state, recipe = image or self.image, self.recipe.changed(**settings)
         if classes is not None:
-            return self.solve(self._attend_current(recipe, prompt.class_words(classes)), recipe, trajectory)
-        attended = self._attend_current(recipe, [])
-        grid, size = attended.grid_size, attended.size
-        if points is not None:
-            columns = seeds.points(points, size, grid)
-        elif line is not None:
-            columns = seeds.line(seeds.rasterize(line, size, grid), size, grid)
-        elif box is not None:
-            columns = seeds.box(box, size, grid)
-        else:
+            attended = self.attend_image(state, recipe, prompt.class_words(classes))
+            return solve.solve(attended, recipe, trajectory)
+        attended = self.attend_image(state, recipe)
+        grid, size = attended.grid_size, state.size
+        if boxes is not None or maps is not None:
+            columns = seeds.from_maps(maps, grid) if maps is not None else seeds.boxes(boxes or (), size, grid)
+            steps = solve.refine_columns(attended, columns, recipe)
+            return solve.conclude(steps, size, recipe, _names(names, kinds[0], columns.shape[1]), trajectory)
+        against = None
+        if mask is not None:
             columns = seeds.rough_mask(_same_size(mask, size), grid)
-        against = seeds.points(negative, size, grid) if negative else None
-        return self.solve_seeds(attended, columns, recipe, kinds[0], trajectory, against)
+        else:
+            marks = Marks(points or (), negative, [line] if line is not None else [], [box] if box is not None else [])
+            columns, against = seeds.columns(marks, size, grid)
+        steps = solve.refine_seeds(attended, columns, recipe, against)
+        return solve.conclude(steps, size, recipe, kinds, trajectory)
 
-    def _attend_current(self, recipe: Recipe, words: list[ClassWord]) -> Attended:
-        layers = self.components.backbone.layers(recipe)
-        text = prompt.build(recipe.prompt, words, recipe.context).text if words else passes.EMPTY
-        key = (
-            text,
-            tuple(words),
-            recipe.enhancement if words else 0,
-            recipe.resize,
-            repr(layers),
-            repr(recipe.cross_weights),
-        )
-        if key not in self._passes:
-            if recipe.resize not in self._latents:
-                self._latents[recipe.resize] = self.encode([self.image], recipe)
-            latents = self._latents[recipe.resize]
-            self._passes[key] = self.attend_latents(latents, [words], [self.image.shape[:2]], recipe)[0]
-            if len(self._passes) > KEPT_PASSES:
-                self._passes.popitem(last=False)
-        self._passes.move_to_end(key)
-        return self._passes[key]
+    def attend_image(self, state: ImageState, recipe: Recipe, words: Sequence[ClassWord] = ()) -> Attended:
+        """The pass of an image for some classes (none: the empty prompt), taken from what the image keeps."""
+
+        def record() -> Attended:
+            latents = state.latents(recipe.resize, lambda: self.encode([state.pixels], recipe))
+            return self.attend_latents(latents, [words], [state.size], recipe)[0]
+
+        return state.attended(recipe.pass_key(words), record)
 
     def square(self, image: NDArray[np.uint8], recipe: Recipe) -> Tensor:
         """An image (H, W, 3) uint8 -> (3, S, S) float32 in [0, 1] on the CPU, as the encoder takes it. Thread-safe."""
-        return passes.square(self.components, image, recipe)
+        return to_square(image, self.backbone.row.image_size, recipe.resize)
 
     def encode_squares(self, squares: Sequence[Tensor]) -> Tensor:
         """B squares (3, S, S) of `square` -> latents (B, C, h, w)."""
-        return passes.encode(self.components, squares)
+        return self.backbone.encode(torch.stack(list(squares)))
 
     def encode(self, images: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Tensor:
         """B images (H, W, 3) uint8 of any sizes -> latents (B, C, h, w)."""
         return self.encode_squares([self.square(image, recipe) for image in images])
 
-    def attend(
-        self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Sequence[str | ClassWord]], **settings: Any
-    ) -> list[Attended]:
+    def attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], **settings: Any) -> list[Attended]:
         """One batched pass over B images (H, W, 3) uint8, each with its own classes."""
         recipe = self.recipe.changed(**settings)
         words = [prompt.class_words(each) for each in classes]
         return self.attend_latents(self.encode(images, recipe), words, [image.shape[:2] for image in images], recipe)
 
     def attend_latents(
-        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
+        self, latents: Tensor, words: Sequence[Sequence[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
     ) -> list[Attended]:
-        """One batched pass over B encoded images.
-
-        Args:
-            latents: (B, C, h, w) of `encode`.
-            words: the classes of each image; none for the empty prompt, whose self-attention all seeds share.
-            sizes: (H, W) of each image in pixels.
-        """
-        return passes.attend(self.components, latents, words, sizes, recipe)
+        """One batched pass over B encoded images; see `iseg.passes.attend`."""
+        return passes.attend(self.backbone, latents, words, sizes, recipe)
 
     def segment_batch(
-        self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Sequence[str | ClassWord]], **settings: Any
+        self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], **settings: Any
     ) -> list[Segmentation]:
         """Segment B images (H, W, 3) uint8, each by its own classes; see `segment`."""
         recipe = self.recipe.changed(**settings)
-        return [self.solve(attended, recipe) for attended in self.attend(images, classes, **settings)]
+        return [solve.solve(attended, recipe) for attended in self.attend(images, classes, **settings)]
 
 
-def _same_size(mask: NDArray | None, size: tuple[int, int]) -> NDArray:
+def _same_size(mask: NDArray, size: tuple[int, int]) -> NDArray:
     array = np.asarray(mask)
     if array.shape != size:
         raise InputError(f"the seed mask has shape {array.shape}: expected the image's (H, W) = {size}")
     return array
+
+
+def _names(given: Sequence[str] | None, kind: str, count: int) -> list[str]:
+    """K names, "box 1", "map 1", ... by default."""
+    single = {"boxes": "box", "maps": "map"}[kind]
+    names = [f"{single} {k}" for k in range(1, count + 1)] if given is None else list(given)
+    if len(names) != count:
+        raise InputError(f"{len(names)} names were given for {count} {kind}: expected one each")
+    return names

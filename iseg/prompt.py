@@ -39,14 +39,21 @@ class Prompt:
 
     Attributes:
         text: the whole prompt.
+        words: the K classes in it.
         spans: for each class the (start, end) character range of its focus words, end exclusive.
+        enhancement: factor on the embeddings of the focus tokens.
     """
 
     text: str
-    spans: tuple[tuple[int, int], ...]
+    words: tuple[ClassWord, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    enhancement: float = 1.0
 
 
-def build(template: str, words: Sequence[ClassWord], context: str = "") -> Prompt:
+EMPTY = Prompt(" ")  # the prompt whose self-attention all seeds share
+
+
+def build(template: str, words: Sequence[ClassWord], context: str = "", enhancement: float = 1.0) -> Prompt:
     """Fill `{classes}` (the words joined by " and ") and `{context}` of a template.
 
     Raises InputError for an empty class list or word, a focus that is not part of its word, a template without
@@ -69,16 +76,15 @@ def build(template: str, words: Sequence[ClassWord], context: str = "") -> Promp
         start = len(text) + word.index(focus)
         spans.append((start, start + len(focus)))
         text += word
-    return Prompt(text + tail, tuple(spans))
+    return Prompt(text + tail, tuple(words), tuple(spans), enhancement)
 
 
-def tokenize(tokenizer, prompt: Prompt, words: Sequence[ClassWord]) -> tuple[list[int], list[list[int]]]:
+def tokenize(tokenizer, prompt: Prompt) -> tuple[list[int], list[list[int]]]:
     """Token ids of a prompt, padded or cut to the model's length L, and the token indices of each class's focus.
 
     Args:
         tokenizer: a fast CLIP tokenizer (offset mapping).
-        prompt: of `build`.
-        words: the classes of the prompt, for messages.
+        prompt: of `build`, or `EMPTY`.
 
     Returns:
         ids: L integers. spans: K lists of positions within 0..L-1.
@@ -88,7 +94,7 @@ def tokenize(tokenizer, prompt: Prompt, words: Sequence[ClassWord]) -> tuple[lis
     length = tokenizer.model_max_length
     offsets = _offsets(tokenizer, prompt)
     spans = []
-    for (start, end), entry in zip(prompt.spans, words, strict=True):
+    for (start, end), entry in zip(prompt.spans, prompt.words, strict=True):
         # the begin and end tokens have the empty range (0, 0)
         span = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
         if not span:
@@ -103,19 +109,25 @@ def tokenize(tokenizer, prompt: Prompt, words: Sequence[ClassWord]) -> tuple[lis
     return ids, spans
 
 
-def split(tokenizer, template: str, words: Sequence[ClassWord], context: str = "") -> list[list[ClassWord]]:
-    """Classes in their order, cut into as few groups as have all their focus words within the model's length.
+def split(
+    tokenizer, template: str, words: Sequence[ClassWord], context: str = "", enhancement: float = 1.0
+) -> list[Prompt]:
+    """Prompts for classes in their order, as few as have all their focus words within the model's length.
 
-    One group where all fit; what follows the classes in the prompt may be cut off, as in the published runs. A class
-    that does not fit even alone has a group of its own (`tokenize` names it).
+    One prompt where all fit; what follows the classes may be cut off, as in the published runs. A class that does not
+    fit even alone has a prompt of its own (`tokenize` names it). No class gives the empty prompt.
     """
-    groups: list[list[ClassWord]] = []
+    if not words:
+        return [EMPTY]
+    prompts: list[Prompt] = []
     for word in words:
-        if groups and _fits(tokenizer, build(template, [*groups[-1], word], context)):
-            groups[-1].append(word)
-        else:
-            groups.append([word])
-    return groups
+        if prompts:
+            longer = build(template, [*prompts[-1].words, word], context, enhancement)
+            if _fits(tokenizer, longer):
+                prompts[-1] = longer
+                continue
+        prompts.append(build(template, [word], context, enhancement))
+    return prompts
 
 
 def _fits(tokenizer, prompt: Prompt) -> bool:

@@ -1,15 +1,17 @@
 """What a pass leaves behind (`Attended`) and what a prompt gives (`Segmentation`)."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg import refine
-from iseg.config import Recipe
+from iseg import masks, refine
+from iseg.recipe import Recipe
 
 KEPT_MATRICES = 3  # entropy-reduced matrices kept per pass
 
@@ -19,22 +21,33 @@ class Segmentation:
     """What `ISeg.segment` returns.
 
     Attributes:
-        mask: (H, W) uint8 labels at the image's size, 0 = background, k + 1 = k-th class (or the object) of the call.
-        scores: (K, H, W) float32 in [0, 1].
-        names: the K class words; one of "points", "line", "box", "mask" for a seed.
+        mask: (H, W) uint8 labels at the image's size, 0 = background, k + 1 = k-th class (or object) of the call.
+        names: the K class words or names of what was given; one of "points", "line", "box", "mask" for a single seed.
         seeds: (K, h, w) float32, the maps before refinement at grid size.
         maps: (K, h, w) float32, the refined maps at grid size; each sums to 1.
+        working_size: of the recipe; how maps become scores.
         trajectory: (N + 1, K, h, w) float32, the maps after 0..N iterations; None unless asked for.
         groups: the class words of each pass, in the order of `names`; one pass where they fit into one prompt.
     """
 
     mask: NDArray[np.uint8]
-    scores: NDArray[np.float32]
     names: list[str]
     seeds: NDArray[np.float32]
     maps: NDArray[np.float32]
+    working_size: int | None = None
     trajectory: NDArray[np.float32] | None = None
     groups: list[list[str]] = field(default_factory=list)
+
+    def each_score(self) -> Iterator[NDArray[np.float32]]:
+        """The K score maps (H, W) float32 in [0, 1] at the image's size, one at a time."""
+        columns = torch.from_numpy(self.maps).flatten(1).T  # (HW, K)
+        size = (self.mask.shape[0], self.mask.shape[1])
+        return (score.numpy() for score in masks.each_score(columns, size, self.working_size))
+
+    @cached_property
+    def scores(self) -> NDArray[np.float32]:
+        """(K, H, W) float32 in [0, 1]; made when asked for, since a large image pays 4 bytes a pixel for each class."""
+        return np.stack(list(self.each_score())) if len(self.maps) else np.zeros((0, *self.mask.shape), np.float32)
 
 
 @dataclass

@@ -9,8 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from iseg.errors import InputError
+from iseg.marks import Box, Marks, Point
 
-Point = tuple[float, float]
+
+def columns(marks: Marks, image_size: tuple[int, int], grid_size: int = 64) -> tuple[Tensor, Tensor | None]:
+    """Seed columns of one object: (HW, K) of all that is in it, and (HW, K') of the negative points, None without any.
+
+    Points and lines give one column per cell they touch, each box one more column. Raises InputError for marks outside
+    the image, and if nothing but negative points was given.
+    """
+    for each in marks.lines:
+        _one_hot(each, image_size, grid_size)  # a point outside is named as it was given
+    samples = [*marks.points, *(point for each in marks.lines for point in rasterize(each, image_size, grid_size))]
+    parts = [_one_hot(samples, image_size, grid_size)] if samples else []
+    parts += [box(each, image_size, grid_size) for each in marks.boxes]
+    if not parts:
+        raise InputError("nothing was marked: expected a point, a line or a box in the object")
+    negative = _one_hot(marks.negative, image_size, grid_size) if marks.negative else None
+    return torch.cat(parts, 1), negative
 
 
 def cell(point: Point, image_size: tuple[int, int], grid_size: int) -> tuple[int, int]:
@@ -73,7 +89,7 @@ def _one_hot(samples: Sequence[Point], image_size: tuple[int, int], grid_size: i
     return columns
 
 
-def box(box: tuple[float, float, float, float], image_size: tuple[int, int], grid_size: int = 64) -> Tensor:
+def box(box: Box, image_size: tuple[int, int], grid_size: int = 64) -> Tensor:
     """Ones in the cells of a box: (HW, 1) float32.
 
     Args:
@@ -95,6 +111,30 @@ def box(box: tuple[float, float, float, float], image_size: tuple[int, int], gri
     grid = torch.zeros(grid_size, grid_size)
     grid[top : max(bottom, top + 1), left : max(right, left + 1)] = 1
     return grid.reshape(-1, 1)
+
+
+def boxes(boxes: Sequence[Box], image_size: tuple[int, int], grid_size: int = 64) -> Tensor:
+    """One column per box: (HW, K) float32. Raises InputError as `box` does, and for no box."""
+    if not len(boxes):
+        raise InputError("no box was given: expected at least one (x0, y0, x1, y1)")
+    return torch.cat([box(each, image_size, grid_size) for each in boxes], 1)
+
+
+def from_maps(maps: np.ndarray | Tensor, grid_size: int = 64) -> Tensor:
+    """First maps of any origin (K, h, w), non-negative -> columns (HW, K) float32: bilinear to the grid.
+
+    Raises InputError for another shape, and for values that are negative or not finite.
+    """
+    given = torch.as_tensor(maps)
+    if given.ndim != 3 or 0 in given.shape or given.dtype == torch.bool or given.is_complex():
+        raise InputError(f"maps are {given.dtype} of shape {tuple(given.shape)}: expected (K, h, w) numbers")
+    given = given.float()
+    if not torch.isfinite(given).all() or given.amin() < 0:
+        raise InputError(f"maps hold {given.amin():g}..{given.amax():g}: expected finite values of at least 0")
+    # antialias: of a finer map every value counts
+    finer = max(given.shape[1:]) > grid_size
+    resized = F.interpolate(given[None], (grid_size, grid_size), mode="bilinear", antialias=finer)[0]
+    return resized.flatten(1).T.contiguous()
 
 
 def rough_mask(mask: np.ndarray, grid_size: int = 64) -> Tensor:

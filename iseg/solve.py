@@ -1,34 +1,25 @@
 """Recorded attention -> masks, with no further pass: cluster, refine, decide (method steps 2 to 5 and 7)."""
 
+from collections.abc import Sequence
 from itertools import chain
 
 import torch
 from torch import Tensor
 
 from iseg import cross, masks, refine, seeds
-from iseg.config import Recipe
+from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
 
 
-def solve(attended: Attended, recipe: Recipe, trajectory: bool = False) -> Segmentation:
-    """Class maps of a recorded pass -> masks."""
+def solve(
+    attended: Attended, recipe: Recipe, trajectory: bool = False, class_ids: Sequence[int] | None = None
+) -> Segmentation:
+    """Class maps of a recorded pass -> masks; `class_ids` are the labels of the classes, 1, 2, ... by default."""
     groups = [part.names for part in (attended, *attended.further)]
-    result = _decide(attended, refine_classes(attended, recipe), recipe, list(chain(*groups)), trajectory)
+    steps = refine_classes(attended, recipe)
+    result = conclude(steps, attended.size, recipe, list(chain(*groups)), trajectory, class_ids)
     result.groups = groups
     return result
-
-
-def solve_seeds(
-    attended: Attended,
-    columns: Tensor,
-    recipe: Recipe,
-    name: str,
-    trajectory: bool = False,
-    negative: Tensor | None = None,
-) -> Segmentation:
-    """Seed columns (HW, K) of one object -> its mask; see `refine_seeds`."""
-    steps = refine_seeds(attended, columns, recipe, negative)
-    return _decide(attended, steps, recipe, [name], trajectory)
 
 
 @torch.inference_mode()
@@ -43,8 +34,14 @@ def refine_classes(attended: Attended, recipe: Recipe) -> Tensor:
     columns = cross.class_maps(
         tokens, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
     )
-    steps = refine.refine(attended.reduced(recipe), columns, recipe.iterations, trajectory=True)
+    steps = refine_columns(attended, columns, recipe)
     return torch.cat([steps, *(refine_classes(part, recipe) for part in attended.further)], 2)
+
+
+@torch.inference_mode()
+def refine_columns(attended: Attended, columns: Tensor, recipe: Recipe) -> Tensor:
+    """First maps (HW, K) from anywhere -> the maps (N + 1, HW, K) after 0..N iterations, one product for all."""
+    return refine.refine(attended.reduced(recipe), columns, recipe.iterations, trajectory=True)
 
 
 @torch.inference_mode()
@@ -53,28 +50,32 @@ def refine_seeds(attended: Attended, columns: Tensor, recipe: Recipe, negative: 
 
     The refined and merged `negative` columns (HW, K'), if any, are subtracted, clamped at 0.
     """
-    matrix = attended.reduced(recipe)
-    steps = seeds.merge(refine.refine(matrix, columns, recipe.iterations, trajectory=True))
+    steps = seeds.merge(refine_columns(attended, columns, recipe))
     if negative is None:
         return steps
-    against = seeds.merge(refine.refine(matrix, negative, recipe.iterations, trajectory=True))
-    return (steps - against).clamp_min(0)
+    return (steps - seeds.merge(refine_columns(attended, negative, recipe))).clamp_min(0)
 
 
 @torch.inference_mode()
-def _decide(attended: Attended, steps: Tensor, recipe: Recipe, names: list[str], trajectory: bool) -> Segmentation:
-    """Maps after 0..N iterations (N + 1, HW, K) -> scores, labels and arrays."""
-    scores = masks.score_maps(steps[-1], attended.size, recipe.working_size)
-    labels = masks.label_map(
-        scores, range(1, len(names) + 1), recipe.background, rescale=recipe.working_size is not None
-    )
+def conclude(
+    steps: Tensor,
+    size: tuple[int, int],
+    recipe: Recipe,
+    names: list[str],
+    trajectory: bool = False,
+    class_ids: Sequence[int] | None = None,
+) -> Segmentation:
+    """Maps after 0..N iterations (N + 1, HW, K) -> labels at `size` = (H, W), and arrays."""
+    ids = range(1, len(names) + 1) if class_ids is None else class_ids
+    labels = masks.decide(steps[-1], size, ids, recipe.background, recipe.working_size)
     kept = steps if trajectory else steps[:: max(1, len(steps) - 1)]  # the first and the last
-    grids = kept.transpose(1, 2).unflatten(2, (attended.grid_size, attended.grid_size)).float().cpu().numpy()
+    side = round(steps.shape[1] ** 0.5)
+    grids = kept.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
     return Segmentation(
-        mask=labels.to(torch.uint8).cpu().numpy(),
-        scores=scores.cpu().numpy(),
+        mask=labels.cpu().numpy(),
         names=names,
         seeds=grids[0],
         maps=grids[-1],
+        working_size=recipe.working_size,
         trajectory=grids if trajectory else None,
     )

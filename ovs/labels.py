@@ -10,13 +10,14 @@ from typing import Any
 from accelerate import PartialState
 from tqdm import tqdm
 
-from iseg.config import read_yaml
 from iseg.data.classes import LabelClass, ids_by_name
-from iseg.data.items import Item, read_label, read_pair
+from iseg.data.items import Item
 from iseg.data.labels import present, read_labels
+from iseg.data.read import read_label, read_pair
 from iseg.errors import InputError
 from iseg.evaluate.outputs import digest, list_differences, plain
-from iseg.export import write_json
+from iseg.files.export import write_json
+from iseg.settings import read_yaml
 from iseg.tagging import Tagger
 from iseg.tagging.quality import quality
 from ovs.settings import OpenVocabulary, Tagging

@@ -17,7 +17,7 @@ from iseg.data.classes import load_classes
 from iseg.errors import InputError
 from iseg.evaluate import evaluate
 from iseg.evaluate.score import markdown, percent
-from iseg.export import write_json
+from iseg.files.export import write_json
 from ovs.labels import make_labels, measure
 from ovs.settings import OpenVocabulary, load_settings
 

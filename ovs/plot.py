@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from iseg.export import write_image
+from iseg.files.export import write_image
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 940, 520, 70, 60, 50, 300  # pixels
 COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#e09f3e", "#6a4c93", "#5c5c5c", "#00a6a6", "#a44a3f", "#8a9a1b", "#c774b2")

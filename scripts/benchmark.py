@@ -20,8 +20,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from iseg.backbone import pick_device, pick_dtype
-from iseg.backbones import load_backbone
+from iseg.backbones.load import pick_device, pick_dtype
+from iseg.backbones.table import load_row
 from iseg.errors import InputError
 from scripts.bench.case import Case
 from scripts.bench.report import add_to_json, case_table, stage_table
@@ -68,7 +68,7 @@ def cases(options: argparse.Namespace) -> list[Case]:
     common: dict[str, Any] = {"model": weights_of(options.model), "backbone": backbone, "repeats": options.repeats}
     chosen = [Case("plain", dtype="float32", **common)] if options.baseline else []
     common["device"] = options.device
-    row, device = load_backbone(backbone), pick_device(options.device)
+    row, device = load_row(backbone), pick_device(options.device)
     dtypes = [pick_dtype(dtype, device, row.cpu_dtype) for dtype in options.dtypes.split(",")]
     for dtype in dict.fromkeys(dtypes):
         for batch in options.batches:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from iseg.cli import main as iseg
 from iseg.data.classes import ids_by_name, load_classes
-from iseg.metrics import ConfusionMatrix
+from iseg.evaluate.metrics import ConfusionMatrix
 
 ROOT = Path(__file__).parent.parent
 SCENES = ROOT / "examples" / "scenes"

@@ -5,7 +5,7 @@ if [ -z "$python" ]; then
     python=python
     [ -x "$root/.venv/bin/python" ] && python="$root/.venv/bin/python"
 fi
-if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ("torch", "diffusers", "jsonargparse"))))'; then
+if ! "$python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ("torch", "diffusers", "jsonargparse", "accelerate"))))'; then
     echo "error: $python lacks what iseg needs: run sh $root/scripts/demo.sh once, or set PYTHON to one that has it" >&2
     exit 2
 fi

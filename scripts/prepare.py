@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from iseg.errors import InputError
-from iseg.export import write_mask
+from iseg.files.export import write_mask
 
 Job = TypeVar("Job")
 CHUNK = 16  # jobs handed to a process at once

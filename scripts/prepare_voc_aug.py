@@ -14,8 +14,8 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from iseg.data import datasets_root
-from iseg.data.items import read_label
 from iseg.data.layout import require
+from iseg.data.read import read_label
 from iseg.errors import InputError
 from scripts.prepare import convert_all, run
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv and installs iseg there with the pinned versions: sh scripts/setup.sh [EXTRAS], e.g. dev,ui.
+# Makes .venv and installs iseg there with the pinned versions: sh scripts/setup.sh [EXTRAS], e.g. dev,page.
 # Does nothing when the same set is already installed.
 set -eu
 cd "$(dirname "$0")/.."

@@ -2,7 +2,7 @@
 # Sets up all that the tests need, then runs lint, types and the whole suite: sh scripts/test.sh [pytest arguments]
 set -eu
 cd "$(dirname "$0")/.."
-sh scripts/setup.sh dev,ui
+sh scripts/setup.sh dev,data,page
 
 # The page's tests drive Chromium; where it cannot be had they are skipped and say so.
 if ! command -v chromium >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then

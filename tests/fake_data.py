@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from iseg.data.classes import load_classes
-from iseg.export import write_mask
+from iseg.files.export import write_mask
 
 SIZES = ((40, 60), (60, 40), (48, 48), (33, 71))  # (H, W)
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from iseg import ClassWord, ISeg
-from iseg.backbone import Components, pick_device, pick_dtype
-from iseg.backbones import Backbone
-from iseg.config import Recipe
+from iseg.backbones.load import pick_device, pick_dtype
+from iseg.backbones.table import BackboneRow
+from iseg.backbones.unet import UNetBackbone
 from iseg.errors import InputError
 from iseg.evaluate import outputs
+from iseg.recipe import Recipe
 from iseg.results import Attended
 
 GRID = 16
@@ -32,8 +33,8 @@ class FakeModel(ISeg):
     """
 
     def __init__(self, recipe: Recipe, broken: dict[str, Exception] | None = None) -> None:
-        backbone = Backbone("fake", [], {}, {}, image_size=GRID)
-        components = Components(backbone, "fake", None, None, None, None, None, DEVICE, torch.float32)
+        backbone = BackboneRow("fake", [], {}, {}, image_size=GRID)
+        components = UNetBackbone(backbone, "fake", None, None, None, None, None, DEVICE, torch.float32)
         super().__init__(components, recipe)
         self.encoded, self.passes, self.broken = 0, 0, broken or {}
         self.resizing: set[threading.Thread] = set()

@@ -109,7 +109,11 @@ CASES = [
     ("@/good.png --classes cat --cross_weights '{8: -1}'", USAGE, r"cross_weights is \{8: -1"),
     ("@/good.png --classes cat --cluster maybe", USAGE, r"cluster: Expected a bool"),
     ("@/good.png --classes cat --resize bicubic", USAGE, r"resize: .*opencv.*torch"),
-    ("@/good.png --classes cat --prompt 'a photo'", USAGE, r"prompt template 'a photo' must contain \{classes\} once"),
+    (
+        "@/good.png --classes cat --prompt 'a photo'",
+        USAGE,
+        r"prompt is 'a photo': expected a template that holds \{classes\} once",
+    ),
     (
         "@/good.png --classes cat --save mask,video",
         USAGE,
@@ -264,8 +268,8 @@ def test_python_callers_hear_of_unknown_words_too(tiny, scene):
 
 def test_full_disk_is_one_line_and_leaves_nothing(bench, tiny, monkeypatch, capsys):
     """The write of the first result fails, as on a full disk: the run ends, nothing half-written stays."""
-    from iseg import export
     from iseg.cli import segment
+    from iseg.files import export
 
     def full(self, data):
         raise OSError(28, "No space left on device")

@@ -3,47 +3,47 @@
 import pytest
 import yaml
 
-from iseg.backbones import Backbone, backbone_names, load_backbone
-from iseg.config import Recipe, configs_folder, find_config, load_recipe, parse_settings
+from iseg.backbones.table import BackboneRow, load_row, row_names
 from iseg.errors import InputError
+from iseg.recipe import Recipe, load_recipe
+from iseg.settings import configs_folder, find_config, parse_settings
 
 
 def test_every_backbone_of_the_table_is_valid():
-    assert set(backbone_names()) >= {"sd21-base", "tiny"}
-    for name in backbone_names():
-        backbone = load_backbone(name)
-        recipe = Recipe().changed(**backbone.recipe)
-        layers = backbone.layers(recipe)
-        assert any(layers.self.values())
-        assert all(any(chosen.values()) for chosen in layers.cross.values())
+    assert set(row_names()) >= {"sd21-base", "tiny"}
+    for name in row_names():
+        row = load_row(name)
+        layers = row.layers(Recipe().changed(**row.recipe))
+        assert any(layers.self_attention.values())
+        assert all(any(chosen.values()) for chosen in layers.cross_attention.values())
 
 
 def test_flat_heads_run_over_the_layers_in_order():
-    backbone = load_backbone("sd21-base")
+    row = load_row("sd21-base")
     recipe = Recipe().changed(cross_heads={16: [0, 19, 20, 99], 32: [10, 29]}, self_heads=[1, 2])
-    layers = backbone.layers(recipe)
-    assert layers.cross[16] == {
-        "down_blocks.2.attentions.0": [0, 19],
-        "down_blocks.2.attentions.1": [0],
-        "up_blocks.1.attentions.0": [],
-        "up_blocks.1.attentions.1": [],
-        "up_blocks.1.attentions.2": [19],
+    layers = row.layers(recipe)
+    assert layers.cross_attention[16] == {
+        "down_blocks.2.attentions.0.transformer_blocks.0": [0, 19],
+        "down_blocks.2.attentions.1.transformer_blocks.0": [0],
+        "up_blocks.1.attentions.0.transformer_blocks.0": [],
+        "up_blocks.1.attentions.1.transformer_blocks.0": [],
+        "up_blocks.1.attentions.2.transformer_blocks.0": [19],
     }
-    assert layers.cross[32] == {
-        "down_blocks.1.attentions.1": [],
-        "up_blocks.2.attentions.0": [0],
-        "up_blocks.2.attentions.1": [9],
+    assert layers.cross_attention[32] == {
+        "down_blocks.1.attentions.1.transformer_blocks.0": [],
+        "up_blocks.2.attentions.0.transformer_blocks.0": [0],
+        "up_blocks.2.attentions.1.transformer_blocks.0": [9],
     }
-    assert layers.self == {"up_blocks.3.attentions.1": [1, 2]}
+    assert layers.self_attention == {"up_blocks.3.attentions.1.transformer_blocks.0": [1, 2]}
 
 
 def test_the_interactive_recipe_leaves_a_layer_out():
-    backbone = load_backbone("sd21-base")
-    layers = backbone.layers(Recipe().changed(**backbone.recipe))
-    assert layers.cross[32]["down_blocks.1.attentions.1"] == []
-    assert sum(len(heads) for heads in layers.cross[32].values()) == 20
-    assert sum(len(heads) for heads in layers.cross[16].values()) == 100
-    assert layers.self == {"up_blocks.3.attentions.1": [0, 1, 2, 3, 4]}
+    row = load_row("sd21-base")
+    layers = row.layers(Recipe().changed(**row.recipe))
+    assert layers.cross_attention[32]["down_blocks.1.attentions.1.transformer_blocks.0"] == []
+    assert sum(len(heads) for heads in layers.cross_attention[32].values()) == 20
+    assert sum(len(heads) for heads in layers.cross_attention[16].values()) == 100
+    assert layers.self_attention == {"up_blocks.3.attentions.1.transformer_blocks.0": [0, 1, 2, 3, 4]}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_bad_settings_are_one_line_that_names_the_key(settings, message):
 )
 def test_recipes_that_do_not_fit_the_backbone(settings, message):
     with pytest.raises(InputError, match=message):
-        load_backbone("sd21-base").layers(Recipe().changed(**settings))
+        load_row("sd21-base").layers(Recipe().changed(**settings))
 
 
 def test_a_changed_recipe_is_converted_and_the_original_kept():
@@ -123,9 +123,9 @@ def test_recipes_by_name_and_path(tmp_path):
 
 def test_unknown_backbone_lists_the_table():
     with pytest.raises(InputError, match="sd21-base"):
-        load_backbone("sd15")
+        load_row("sd15")
     with pytest.raises(InputError, match="cross_layers"):
-        parse_settings(Backbone, {"name": "x", "sources": [], "self_layers": {}}, "here")
+        parse_settings(BackboneRow, {"name": "x", "sources": [], "self_layers": {}}, "here")
 
 
 def test_configs_are_found():

@@ -10,10 +10,11 @@ from PIL import Image
 
 from iseg.data import datasets_root, open_items
 from iseg.data.classes import load_classes
-from iseg.data.items import Item, read_label, read_pair
+from iseg.data.items import Item
 from iseg.data.labels import present, read_labels
+from iseg.data.read import read_label, read_pair
 from iseg.errors import InputError
-from iseg.export import write_mask
+from iseg.files.export import write_mask
 
 
 def names(items):

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from iseg import ClassWord, ISeg, masks, seeds
+from iseg import ClassWord, ISeg, masks, seeds, solve
 from iseg.results import Attended
 
 WORDS = [[ClassWord("cat")], [ClassWord("dog"), ClassWord("cat")]]
@@ -22,7 +22,7 @@ SIZES = [(90, 140), (50, 30)]
 @pytest.fixture
 def far_away(tiny):
     """The embedded model on "meta"."""
-    parts = copy.copy(tiny.components)
+    parts = copy.copy(tiny.backbone)
     parts.scheduler = copy.deepcopy(parts.scheduler)  # it keeps a tensor where it was last used
     for name in ("text_encoder", "vae", "unet"):
         setattr(parts, name, copy.deepcopy(getattr(parts, name)).to("meta"))
@@ -45,10 +45,10 @@ def test_from_images_to_labels_nothing_is_waited_for(far_away, background):
     recipe = far_away.recipe.changed(background=background, entropy_normalize_rows=True)
     latents = far_away.encode([np.zeros((*size, 3), np.uint8) for size in SIZES], recipe)
     for attended, words in zip(far_away.attend_latents(latents, WORDS, SIZES, recipe), WORDS, strict=True):
-        steps = far_away.refine_classes(attended, recipe)
+        steps = solve.refine_classes(attended, recipe)
         assert steps.shape == (recipe.iterations + 1, attended.grid_size**2, len(words))
-        scores = masks.score_maps(steps[-1], attended.size, recipe.working_size)
-        labels = masks.label_map(scores, range(1, len(words) + 1), background)
+        ids = range(1, len(words) + 1)
+        labels = masks.decide(steps[-1], attended.size, ids, background, recipe.working_size)
         assert (labels.shape, labels.device.type) == (attended.size, "meta")
 
 
@@ -56,7 +56,7 @@ def test_a_point_waits_for_nothing(far_away):
     latents = far_away.encode([np.zeros((90, 140, 3), np.uint8)], far_away.recipe)
     attended = far_away.attend_latents(latents, [[]], SIZES[:1], far_away.recipe)[0]
     points = seeds.points([(3, 4), (99, 80)], attended.size, attended.grid_size)
-    assert far_away.refine_seeds(attended, points, far_away.recipe, points).device.type == "meta"
+    assert solve.refine_seeds(attended, points, far_away.recipe, points).device.type == "meta"
 
 
 class NoDoubles(TorchDispatchMode):
@@ -80,5 +80,5 @@ def test_clusters_are_made_on_the_cpu_where_a_gpu_has_no_float64(tiny):
     with mode, NoDoubles():
         with pytest.raises(TypeError, match="float64 on mps"):
             tokens.double()
-        steps = tiny.refine_classes(attended, recipe)
+        steps = solve.refine_classes(attended, recipe)
     assert (steps.shape, steps.device.type) == ((recipe.iterations + 1, 64, 2), "mps")

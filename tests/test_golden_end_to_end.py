@@ -8,9 +8,8 @@ import torch
 from PIL import Image
 
 from iseg import ClassWord, ISeg, cross, masks, prompt
-from iseg.attention import AttentionRecord
-from iseg.config import load_recipe
-from iseg.images import to_square
+from iseg.files.images import to_square
+from iseg.recipe import load_recipe
 
 CLASSES = {"voc": ["cat", "person"], "coco": ["truck", "bird"]}
 
@@ -50,7 +49,7 @@ def test_input_and_latents(model, golden, image):
     assert difference(to_square(image, 512, "opencv")[:, ::8, ::8], golden["input512_sub"]) < 1e-6
     latents = model.encode([image], load_recipe("wsss/voc"))
     assert difference(latents, golden["latents"]) < 1e-5
-    assert difference(model.components.add_noise(latents), golden["latents_noisy"]) < 1e-5
+    assert difference(model.backbone.noised(latents), golden["latents_noisy"]) < 1e-5
 
 
 def test_noise_is_the_published_one(goldens):
@@ -63,11 +62,11 @@ def test_prompt_tokens_and_embeddings(model, golden, task):
     name, recipe = task
     words = [ClassWord(word) for word in CLASSES[name]]
     text = prompt.build(recipe.prompt, words, recipe.context)
-    ids, spans = prompt.tokenize(model.components.tokenizer, text, words)
+    ids, spans = prompt.tokenize(model.backbone.tokenizer, text)
     assert text.text == str(golden[f"{name}_text"])
     assert ids == golden[f"{name}_token_ids"].tolist()
     assert spans == ast.literal_eval(str(golden[f"{name}_token_sel"]))
-    embeddings = model.components.embed(ids)
+    embeddings = model.backbone.embed(ids)
     # 1e-6 of the range: values reach 3.3 (5.4 enhanced), where float32 itself steps by 2.4e-7 (4.8e-7)
     for ours, key in ((embeddings, "emb"), (prompt.enhance(embeddings, spans, recipe.enhancement), "emb_enh")):
         expected = golden[f"{name}_{key}"]
@@ -78,19 +77,18 @@ def test_prompt_tokens_and_embeddings(model, golden, task):
 @pytest.mark.parametrize("early_exit", [True, False])
 def test_attention_means(model, golden, image, task, early_exit):
     name, recipe = task
-    parts = model.components
+    parts = model.backbone
     words = [ClassWord(word) for word in CLASSES[name]]
-    ids, spans = prompt.tokenize(parts.tokenizer, prompt.build(recipe.prompt, words, recipe.context), words)
-    embeddings = prompt.enhance(parts.embed(ids), spans, recipe.enhancement)[None]
-    latents = parts.add_noise(model.encode([image], recipe))
-    layers = parts.backbone.layers(recipe.changed(cross_heads=None))
-    with AttentionRecord(parts.unet, layers, early_exit) as record:
-        record.run(latents, parts.backbone.timestep, embeddings)
+    condition = parts.condition([prompt.build(recipe.prompt, words, recipe.context, recipe.enhancement)])
+    latents = parts.noised(model.encode([image], recipe))
+    record = parts.record(latents, condition, parts.row.layers(recipe.changed(cross_heads=None)), early_exit)
     for resolution in (16, 32):
         np.testing.assert_allclose(
-            record.cross[resolution][0], golden[f"{name}_cross{resolution}_mean"], rtol=1e-4, atol=5e-5
+            record.cross_attention[resolution][0], golden[f"{name}_cross{resolution}_mean"], rtol=1e-4, atol=5e-5
         )
-    np.testing.assert_allclose(record.self[0][golden["rows"]], golden[f"{name}_self_rows"], rtol=1e-4, atol=5e-5)
+    np.testing.assert_allclose(
+        record.self_attention[0][golden["rows"]], golden[f"{name}_self_rows"], rtol=1e-4, atol=5e-5
+    )
 
 
 @pytest.mark.parametrize(("cluster", "suffix"), [(False, "nocluster"), (True, "fp32kl")])

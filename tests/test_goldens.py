@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from iseg import cluster, cross, masks, refine, seeds
-from iseg.metrics import ConfusionMatrix
+from iseg.evaluate.metrics import ConfusionMatrix
 
 VOC_HEADS = {
     32: [22, 5, 21, 13, 8, 27, 28, 6, 25],

@@ -12,22 +12,19 @@ PACKAGE = Path(__file__).parent.parent / "iseg"
 # Each layer may import from itself and from earlier ones.
 LAYERS = [
     ["errors"],
-    ["cluster", "cross", "masks", "metrics", "prompt", "refine", "seeds"],
-    ["attention", "images", "memory", "models", "strips", "weight_files"],
-    ["config", "vae"],
-    ["single_file"],
-    ["backbones"],
-    ["weights"],
-    ["backbone"],
-    ["loading"],
+    ["extras", "settings", "marks"],
+    ["recipe"],
+    ["attention", "cluster", "cross", "masks", "prompt", "refine", "seeds"],
     ["results"],
-    ["passes", "solve"],
-    ["pipeline", "tagging", "export", "visualize"],
-    ["data"],
+    ["backbones", "files"],
+    ["passes", "solve", "state"],
+    ["pipeline"],
+    ["tagging", "data"],
     ["evaluate"],
+    ["page"],
     ["cli", "__init__", "__main__"],
 ]
-PURE = ["errors", *LAYERS[1]]
+PURE = ["errors", "marks", *LAYERS[3]]
 HEAVY = {"diffusers", "transformers", "accelerate", "huggingface_hub", "yaml", "PIL", "cv2"}
 
 

@@ -48,7 +48,7 @@ def test_environment_installs_the_same(project, constraints):
     conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
     pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert any(entry.startswith("python=") for entry in conda)
-    assert pip == ["--constraint constraints.txt", "--editable .[ui]"]
+    assert pip == ["--constraint constraints.txt", "--editable .[data,page]"]
 
 
 def test_pins_are_inside_the_ranges(project, constraints):

@@ -12,7 +12,7 @@ from iseg.results import KEPT_MATRICES
 @pytest.fixture
 def seg(tiny, scene):
     """The embedded model with the scene set; the shared components are not changed by it."""
-    own = ISeg(tiny.components, tiny.recipe)
+    own = ISeg(tiny.backbone, tiny.recipe)
     own.set_image(scene)
     return own
 
@@ -21,8 +21,8 @@ def seg(tiny, scene):
 def passes(seg, monkeypatch):
     """Counts the UNet passes."""
     made = []
-    real = seg.components.unet.forward
-    monkeypatch.setattr(seg.components.unet, "forward", lambda *args, **kwargs: made.append(1) or real(*args, **kwargs))
+    real = seg.backbone.unet.forward
+    monkeypatch.setattr(seg.backbone.unet, "forward", lambda *args, **kwargs: made.append(1) or real(*args, **kwargs))
     return made
 
 
@@ -69,7 +69,7 @@ def test_one_pass_per_prompt_and_none_for_settings(seg, passes):
 
 def test_a_click_never_depends_on_what_was_typed_before(seg, tiny, scene):
     alone = seg.segment(points=[(60, 40)]).scores
-    other = ISeg(tiny.components, tiny.recipe)
+    other = ISeg(tiny.backbone, tiny.recipe)
     other.set_image(scene)
     other.segment(classes=["bus", "cat"])
     assert np.array_equal(other.segment(points=[(60, 40)]).scores, alone)
@@ -97,7 +97,7 @@ def test_a_new_image_empties_the_caches(seg, scene):
 def test_seeds_on_any_shape(seg, prompt, shape):
     rows = np.linspace(0, 89, shape[0]).astype(int)
     columns = np.linspace(0, 139, shape[1]).astype(int)
-    seg.set_image(seg.image[rows][:, columns])
+    seg.set_image(seg.image.pixels[rows][:, columns])
     scale = (shape[1] / 140, shape[0] / 90)
     scaled = {
         key: tuple(v * scale[i % 2] for i, v in enumerate(value)) if key == "box"
@@ -176,7 +176,7 @@ def test_sparse_matrices_give_what_dense_ones_give(seg, scene, monkeypatch, ever
         out = seg.segment(points=points, entropy=weight, trajectory=True)
         np.testing.assert_allclose(out.trajectory, expected.trajectory, rtol=1e-3, atol=1e-6)
         assert np.mean(out.mask != expected.mask) < 1e-3
-    attended = next(iter(seg._passes.values()))
+    attended = seg.attend_image(seg.image, seg.recipe)
     layouts = {matrix.layout for matrix in attended._reduced.values()}
     assert torch.sparse_csr in layouts
     assert len(layouts) == (1 if every else 2)
@@ -207,7 +207,7 @@ def test_focus_words(seg):
         ({"classes": "cat"}, "expected a list of words"),
         ({"classes": ["  "]}, "class 1 is empty|does not know"),
         ({"classes": ["unicorn"]}, "does not know 'unicorn': it knows plane"),
-        ({"points": []}, "no point"),
+        ({"points": []}, "nothing was marked"),
         ({"points": [(140, 10)]}, "outside the image"),
         ({"box": (0, 0, 141, 5)}, "outside the image"),
         ({"negative": [(3, 3)], "box": (0, 0, 5, 5)}, "negative points were given without points"),
@@ -224,7 +224,7 @@ def test_bad_calls(seg, call, message):
 
 def test_an_image_is_needed_first(tiny):
     with pytest.raises(InputError, match="call set_image"):
-        ISeg(tiny.components, tiny.recipe).segment(classes=["cat"])
+        ISeg(tiny.backbone, tiny.recipe).segment(classes=["cat"])
 
 
 def test_a_recipe_that_does_not_fit_is_found_before_loading(monkeypatch):

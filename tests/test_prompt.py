@@ -13,7 +13,7 @@ TEMPLATE = "a photograph of {classes} and other object and background, {context}
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny):
-    return tiny.components.tokenizer
+    return tiny.backbone.tokenizer
 
 
 def test_text_is_to_the_letter():
@@ -35,7 +35,7 @@ def test_character_spans_hold_the_words_whatever_they_are(words):
 @settings(max_examples=30, deadline=None)
 def test_token_spans_spell_the_words(tokenizer, words):
     entries = [ClassWord(word) for word in words]
-    ids, spans = tokenize(tokenizer, build(TEMPLATE, entries, ""), entries)
+    ids, spans = tokenize(tokenizer, build(TEMPLATE, entries, ""))
     assert len(ids) == tokenizer.model_max_length
     assert [tokenizer.decode([ids[i] for i in span]).strip() for span in spans] == words
     flat = [i for span in spans for i in span]
@@ -44,19 +44,19 @@ def test_token_spans_spell_the_words(tokenizer, words):
 
 def test_focus_after_a_word_of_several_tokens(tokenizer):
     entries = [ClassWord("fire hydrant", "hydrant"), ClassWord("cat")]
-    ids, spans = tokenize(tokenizer, build(TEMPLATE, entries), entries)
+    ids, spans = tokenize(tokenizer, build(TEMPLATE, entries))
     assert [tokenizer.decode([ids[i] for i in span]).strip() for span in spans] == ["hydrant", "cat"]
 
 
 def test_a_class_past_the_last_token_is_named(tokenizer):
     entries = [ClassWord(f"cat number {k}") for k in range(60)]
     with pytest.raises(InputError, match=r"class 'cat number \d+' lies past token"):
-        tokenize(tokenizer, build(TEMPLATE, entries), entries)
+        tokenize(tokenizer, build(TEMPLATE, entries))
 
 
 def test_text_after_the_classes_may_be_cut(tokenizer):
     entries = [ClassWord("cat")]
-    ids, spans = tokenize(tokenizer, build(TEMPLATE, entries, "grass, " * 100), entries)
+    ids, spans = tokenize(tokenizer, build(TEMPLATE, entries, "grass, " * 100))
     assert len(ids) == tokenizer.model_max_length
     assert spans[0][0] > 0
 

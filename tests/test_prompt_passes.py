@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iseg import ClassWord, ISeg, masks, passes, prompt
-from iseg.backbone import Components
-from iseg.backbones import Backbone
-from iseg.config import Recipe
+from iseg import ClassWord, ISeg, masks, passes, prompt, solve
+from iseg.backbones.table import BackboneRow
+from iseg.backbones.unet import UNetBackbone
 from iseg.errors import InputError
 from iseg.prompt import class_words
+from iseg.recipe import Recipe
 from iseg.results import Attended
 
 TEMPLATE = "a photograph of {classes} and other object and background, {context}"
@@ -41,23 +41,23 @@ def words(count):
 @given(st.integers(1, 40), st.integers(8, 60), st.sampled_from(["", "grass, sky, water"]))
 def test_groups_keep_order_fit_and_are_as_few_as_can_be(count, length, context):
     tokenizer, classes = WordTokenizer(length), words(count)
-    groups = prompt.split(tokenizer, TEMPLATE, classes, context)
-    assert [entry for group in groups for entry in group] == classes
-    for group, following in zip(groups, [*groups[1:], None], strict=True):
-        prompt.tokenize(tokenizer, prompt.build(TEMPLATE, group, context), group)
+    prompts = prompt.split(tokenizer, TEMPLATE, classes, context)
+    assert [entry for each in prompts for entry in each.words] == classes
+    for each, following in zip(prompts, [*prompts[1:], None], strict=True):
+        prompt.tokenize(tokenizer, each)
         if following:
-            longer = [*group, following[0]]
+            longer = prompt.build(TEMPLATE, [*each.words, following.words[0]], context)
             with pytest.raises(InputError, match="lies past token"):
-                prompt.tokenize(tokenizer, prompt.build(TEMPLATE, longer, context), longer)
+                prompt.tokenize(tokenizer, longer)
 
 
 def test_a_class_that_fits_nowhere_is_named():
     tokenizer = WordTokenizer(8)
     classes = [ClassWord("cat"), ClassWord("a very long name of a dog", "dog")]
-    groups = prompt.split(tokenizer, TEMPLATE, classes)
-    assert groups == [[classes[0]], [classes[1]]]
+    prompts = prompt.split(tokenizer, TEMPLATE, classes)
+    assert [each.words for each in prompts] == [(classes[0],), (classes[1],)]
     with pytest.raises(InputError, match="very long name"):
-        prompt.tokenize(tokenizer, prompt.build(TEMPLATE, groups[1]), groups[1])
+        prompt.tokenize(tokenizer, prompts[1])
 
 
 GRID = 12
@@ -67,8 +67,8 @@ class Stand(ISeg):
     """Attention made from the words of a pass in place of a UNet's; words are counted by `WordTokenizer`."""
 
     def __init__(self, length):
-        backbone = Backbone("stand", [], {16: {"a": 1}, 32: {"b": 1}}, {"c": 1}, image_size=GRID)
-        parts = Components(
+        backbone = BackboneRow("stand", [], {16: {"a": 1}, 32: {"b": 1}}, {"c": 1}, image_size=GRID)
+        parts = UNetBackbone(
             backbone, "", WordTokenizer(length), None, None, None, None, torch.device("cpu"), torch.float32
         )
         super().__init__(parts, Recipe(prompt=TEMPLATE, iterations=3, background="power", working_size=24))
@@ -77,7 +77,8 @@ class Stand(ISeg):
     def encode(self, images, recipe):
         return torch.zeros(len(images), 1, 2, 2)
 
-    def record(self, _parts, latents, words, sizes, _recipe):
+    def record(self, _backbone, latents, prompts, sizes, _recipe):
+        words = [each.words for each in prompts]
         assert len(latents) == len(words) == len(sizes)
         self.prompts += [[entry.word for entry in group] for group in words]
         return [self.attended(group, size) for group, size in zip(words, sizes, strict=True)]
@@ -117,7 +118,7 @@ def test_passes_are_merged_before_the_background_decision(stand, count):
     assert result.groups == model.prompts
     assert (len(result.groups) > 1) == (count > 3)
     alone = [model.attended(class_words(group), (40, 66)) for group in result.groups]
-    columns = torch.cat([model.refine_classes(each, model.recipe)[-1] for each in alone], 1)
+    columns = torch.cat([solve.refine_classes(each, model.recipe)[-1] for each in alone], 1)
     scores = masks.score_maps(columns, (40, 66), model.recipe.working_size)
     np.testing.assert_array_equal(result.scores, scores)
     np.testing.assert_array_equal(result.mask, masks.label_map(scores, range(1, count + 1), "power"))
@@ -131,7 +132,7 @@ def test_one_pass_where_all_classes_fit(stand):
     assert general.further == []
     assert torch.equal(general.token_maps, single.token_maps)
     assert model.prompts == [classes]
-    assert torch.equal(model.refine_classes(general, model.recipe), model.refine_classes(single, model.recipe))
+    assert torch.equal(solve.refine_classes(general, model.recipe), solve.refine_classes(single, model.recipe))
 
 
 def test_a_batch_keeps_each_image_with_its_own_classes(stand):

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 CODE = """
 import numpy as np, iseg
-from iseg.config import load_recipe
+from iseg.recipe import load_recipe
 assert iseg.__file__.startswith({folder!r}), iseg.__file__
 assert load_recipe("wsss/voc").background == "power"
 seg = iseg.ISeg.from_pretrained("tiny", device="cpu")

@@ -17,9 +17,9 @@ has_all() {
 python="${PYTHON:-$root/.venv/bin/python}"
 if ! has_all "$python"; then
     if [ -n "${PYTHON:-}" ]; then
-        echo "error: $PYTHON lacks what the page needs: run '$PYTHON -m pip install -e \"$root[ui]\"', or unset PYTHON" >&2
+        echo "error: $PYTHON lacks what the page needs: run '$PYTHON -m pip install -e \"$root[page]\"', or unset PYTHON" >&2
         exit 2
     fi
-    sh "$root/scripts/setup.sh" ui
+    sh "$root/scripts/setup.sh" page
 fi
 exec "$python" "$root/ui/main.py" "$@"

@@ -12,6 +12,7 @@ from iseg.errors import InputError
 
 COMMANDS = {
     "segment": "cut images into objects: by class words, points, a line or a box",
+    "page": "serve the interactive page: points, scribbles, boxes and words in the browser",
     "models": "list the backbones and whether their weights are at hand",
 }
 BAD_USAGE, INTERRUPTED = 2, 130
@@ -45,5 +46,6 @@ def _run(arguments: list[str]) -> int:
     for name, what in COMMANDS.items():
         commands.add_parser(name, help=what, add_help=False)
     parsed, _ = parser.parse_known_args(arguments[:1])
-    module = import_module(f"iseg.cli.{parsed.command}")  # only what the command needs is imported
+    home = "iseg.page.main" if parsed.command == "page" else f"iseg.cli.{parsed.command}"
+    module = import_module(home)  # only what the command needs is imported
     return module.run(arguments[1:])

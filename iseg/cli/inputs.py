@@ -5,18 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from iseg.data.items import Item
 from iseg.errors import InputError
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 KINDS = ("mask", "overlay", "heat", "cutout", "scores", "coco", "panel", "animation")  # what can be saved
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image: its path as given, and the path of its results below OUT without their endings ("holiday/cat")."""
-
-    path: Path
-    name: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +29,7 @@ class _Found:
 def list_items(images: Sequence[str], out: Path) -> list[Item]:
     """Image files, and the images in folders and their sub-folders (hidden ones and OUT left out), each once.
 
+    An item's path is as given, its name the path of its results below OUT without their endings ("holiday/cat").
     A result is named like its image, below OUT/SUBFOLDER for an image of a folder's sub-folder. Images whose results
     would share a name are told apart by their ending and, if that is not enough, by the folders above them:
     a/cat.jpg and b/cat.jpg give OUT/a/cat.jpg.png and OUT/b/cat.jpg.png.
@@ -46,12 +40,12 @@ def list_items(images: Sequence[str], out: Path) -> list[Item]:
     for given in images:
         for each in _find(given, out):
             found.setdefault(each.resolved, each)
-    items = [Item(each.path, name) for each, name in _distinct_names(list(found.values()))]
+    items = [Item(name, each.path) for each, name in _distinct_names(list(found.values()))]
     for item in items:
         target = (out / f"{item.name}.png").resolve()
         if target in found:
             raise InputError(
-                f"the mask of {item.path} would replace the image {target}: give another folder with --out"
+                f"the mask of {item.image} would replace the image {target}: give another folder with --out"
             )
     return items
 

@@ -3,10 +3,10 @@
 import json
 import textwrap
 
-from iseg.backbones import backbone_names, load_backbone
+from iseg.backbones.find import locate
+from iseg.backbones.table import load_row, row_names
 from iseg.cli.parser import LineParser
 from iseg.errors import InputError
-from iseg.weights import locate
 
 
 def run(arguments: list[str]) -> int:
@@ -15,8 +15,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     rows = []
     as_json = parser.parse_args(arguments).json
-    for name in backbone_names():
-        row = load_backbone(name)
+    for name in row_names():
+        row = load_row(name)
         try:
             place: str | None = str(locate(row, download=False))
         except InputError:

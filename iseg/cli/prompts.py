@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from iseg.errors import InputError
-from iseg.visualize import Marks, Point
+from iseg.marks import Marks, Point
 
 Numbers = str | list[float] | list[list[float]]
 
@@ -78,11 +78,7 @@ def _number(option: str, value: object, expected: str) -> float:
 
 def check_inside(marks: Marks, size: tuple[int, int]) -> None:
     """Raises InputError for a point or box outside an image of size (H, W), before anything costly is done."""
-    from iseg import seeds
+    if marks != Marks():
+        from iseg import seeds
 
-    for points in (marks.points, marks.negative, marks.line):
-        if points:
-            seeds.points(points, size)
-    if marks.box is not None:
-        x0, y0, x1, y1 = marks.box
-        seeds.box((x0, y0, x1, y1), size)
+        seeds.columns(marks, size)

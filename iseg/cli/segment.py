@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
-from iseg.cli.inputs import Item, list_items
+from iseg.cli.inputs import list_items
 from iseg.cli.prompts import check_inside
 from iseg.cli.settings import Job, read_job
+from iseg.data.items import Item
 from iseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,17 +75,17 @@ class Worker:
         Raises ImageFailed for what is wrong with this image, InputError for what would stop every other image too.
         """
         from iseg.cli.outputs import describe, save_results
-        from iseg.images import read_image
+        from iseg.files.images import read_image
 
         try:
-            image = read_image(item.path)
+            image = read_image(item.image)
             check_inside(self.job.marks, (image.shape[0], image.shape[1]))
         except (InputError, OSError, MemoryError) as error:
             raise _failed(item, error) from None
         model = self._load()
         result = self._result(model, item, image)
-        written = save_results(self.job, item, image, result, model.components)
-        return f"{item.path} -> {written[0]}: {describe(result)}"
+        written = save_results(self.job, item, image, result, model.backbone)
+        return f"{item.image} -> {written[0]}: {describe(result)}"
 
     def _result(self, model: "ISeg", item: Item, image: "NDArray[np.uint8]") -> "Segmentation":
         import torch
@@ -96,14 +97,14 @@ class Worker:
                 classes=self.job.classes or self._words_in(image),
                 points=marks.points or None,
                 negative=marks.negative,
-                line=marks.line or None,
-                box=None if marks.box is None else (marks.box[0], marks.box[1], marks.box[2], marks.box[3]),
+                line=marks.lines[0] if marks.lines else None,
+                box=marks.boxes[0] if marks.boxes else None,
                 trajectory="animation" in self.job.save,
             )
         except InputError as error:
             raise _failed(item, error) from None
         except (MemoryError, torch.cuda.OutOfMemoryError):
-            raise ImageFailed(f"{item.path}: not enough memory: try --device cpu or a smaller image") from None
+            raise ImageFailed(f"{item.image}: not enough memory: try --device cpu or a smaller image") from None
 
     def _words_in(self, image: "NDArray[np.uint8]") -> list[str] | None:
         """The words of the vocabulary that CLIP finds in an image; None if no vocabulary was given."""
@@ -136,9 +137,9 @@ def load_tagger(job: Job) -> "Tagger":
     """The CLIP that finds the words of a vocabulary."""
     from iseg.tagging import tagger_for
 
-    return tagger_for(job.backbone.name, job.settings.clip, job.settings.device)
+    return tagger_for(job.row.name, job.settings.clip, job.settings.device)
 
 
 def _failed(item: Item, error: Exception) -> ImageFailed:
     message = str(error) or "not enough memory"
-    return ImageFailed(message if message.startswith(str(item.path)) else f"{item.path}: {message}")
+    return ImageFailed(message if message.startswith(str(item.image)) else f"{item.image}: {message}")

@@ -7,14 +7,15 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from iseg.backbones import Backbone, load_backbone
+from iseg.backbones.find import find_row, locate
+from iseg.backbones.table import BackboneRow, load_row
 from iseg.cli.inputs import KINDS
 from iseg.cli.parser import LineParser
 from iseg.cli.prompts import Numbers, parse_box, parse_classes, parse_points, parse_vocabulary
-from iseg.config import Recipe, load_recipe, read_yaml
 from iseg.errors import InputError
-from iseg.visualize import Marks
-from iseg.weights import find_backbone, locate
+from iseg.marks import Marks
+from iseg.recipe import Recipe, load_recipe
+from iseg.settings import read_yaml
 
 WAYS = ("classes", "vocabulary", "points", "line", "box")  # of saying what to segment
 
@@ -73,7 +74,7 @@ class Job:
 
     Attributes:
         images: files and folders as given.
-        settings, recipe, backbone: as resolved; settings.model is never None.
+        settings, recipe, row: as resolved; settings.model is never None.
         classes: words, or None when `vocabulary` or `marks` say what to segment.
         vocabulary: words to choose from, or None.
         marks: points, line or box.
@@ -84,7 +85,7 @@ class Job:
     images: list[str]
     settings: Segment
     recipe: Recipe
-    backbone: Backbone
+    row: BackboneRow
     classes: list[str] | None
     vocabulary: list[str] | None
     marks: Marks
@@ -102,8 +103,8 @@ def read_job(arguments: list[str]) -> Job:
     chosen = {key: getattr(early, key) or content.get(key) for key in ("model", "backbone", "recipe")}
     helping = bool({"-h", "--help"} & set(arguments))
     model, note = (chosen["model"] or "sd21-base", None) if helping else _choose_model(chosen["model"])
-    backbone = find_backbone(model, chosen["backbone"])
-    base = load_recipe(chosen["recipe"]) if chosen["recipe"] else Recipe().changed(**backbone.recipe)
+    row = find_row(model, chosen["backbone"])
+    base = load_recipe(chosen["recipe"]) if chosen["recipe"] else Recipe().changed(**row.recipe)
 
     parser = ArgumentParser(
         prog="iseg segment", description="Cut images into objects.", exit_on_error=False, allow_abbrev=False
@@ -119,7 +120,7 @@ def read_job(arguments: list[str]) -> Job:
     values = _parsed(parser.parse_args, arguments, "")
     settings = Segment(**{field.name: values[field.name] for field in fields(Segment)} | {"model": model})
     recipe = Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
-    return _checked(values.images or [], settings, recipe, backbone, note)
+    return _checked(values.images or [], settings, recipe, row, note)
 
 
 def _read_config(path: str | None) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def _choose_model(given: str | None) -> tuple[str, str | None]:
     if given:
         return given, None
     try:
-        locate(load_backbone("sd21-base"), download=False)
+        locate(load_row("sd21-base"), download=False)
     except InputError:
         return "tiny", "no weights of sd21-base are at hand: using tiny, which knows pictograms; see `iseg models`"
     return "sd21-base", None
@@ -162,7 +163,7 @@ def _parsed(parse: Any, source: Any, where: str) -> Any:
         raise InputError(f"{where}: {message}" if where else message) from None
 
 
-def _checked(images: list[str], settings: Segment, recipe: Recipe, backbone: Backbone, note: str | None) -> Job:
+def _checked(images: list[str], settings: Segment, recipe: Recipe, row: BackboneRow, note: str | None) -> Job:
     if not images:
         raise InputError(
             "no image was given: expected image files or folders, e.g. iseg segment photo.jpg --classes cat"
@@ -179,20 +180,16 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, backbone: Bac
     marks = Marks(
         points=() if settings.points is None else parse_points("--points", settings.points),
         negative=() if settings.negative is None else parse_points("--negative", settings.negative),
-        line=() if settings.line is None else parse_points("--line", settings.line),
-        box=None if settings.box is None else parse_box("--box", settings.box),
+        lines=() if settings.line is None else [parse_points("--line", settings.line)],
+        boxes=() if settings.box is None else [parse_box("--box", settings.box)],
     )
     classes = None if settings.classes is None else parse_classes(settings.classes)
     vocabulary = None if settings.vocabulary is None else parse_vocabulary(settings.vocabulary)
-    backbone.check_words(classes or vocabulary or [])
-    backbone.layers(recipe)
+    row.check_words(classes or vocabulary or [])
+    row.layers(recipe)
     _check_folder(settings.out)
     kinds = _kinds(settings.save)
-    if classes is not None:
-        from iseg import prompt  # loads torch: last
-
-        prompt.build(recipe.prompt, [prompt.ClassWord(word) for word in classes], recipe.context)
-    return Job(images, settings, recipe, backbone, classes, vocabulary, marks, kinds, note)
+    return Job(images, settings, recipe, row, classes, vocabulary, marks, kinds, note)
 
 
 def _check_folder(out: str) -> None:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iseg.config import find_config, read_yaml
 from iseg.errors import InputError
 from iseg.prompt import ClassWord
+from iseg.settings import find_config, read_yaml
 
 KEYS = ("name", "word", "focus")
 

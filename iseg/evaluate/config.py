@@ -9,9 +9,10 @@ from typing import Any, Literal, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from iseg.config import Recipe, find_config, read_yaml
+from iseg.backbones.find import find_row
 from iseg.errors import InputError
-from iseg.weights import find_backbone
+from iseg.recipe import Recipe
+from iseg.settings import find_config, read_yaml
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] =
         given.add_argument("--model", default=content.get("model", "sd21-base"))
         given.add_argument("--backbone", default=content.get("backbone"))
         chosen, _ = given.parse_known_args(rest)
-        row = find_backbone(chosen.model, chosen.backbone)
+        row = find_row(chosen.model, chosen.backbone)
         parser.set_defaults({f"recipe.{key}": value for key, value in row.recipe.items()})
     rest = ["--config", str(path), *rest]
     checks = [(str(path), parser.parse_object, content), ("command line", parser.parse_args, rest)]

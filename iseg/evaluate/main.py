@@ -21,7 +21,7 @@ from iseg.evaluate.config import Evaluation, Variant, computed, load_evaluation,
 from iseg.evaluate.outputs import Outputs
 from iseg.evaluate.run import Outcome, Runner
 from iseg.evaluate.score import markdown, percent, save_summary, score_masks, table, write_csv
-from iseg.export import write_json
+from iseg.files.export import write_json
 from iseg.pipeline import ISeg
 
 WAIT = timedelta(days=30)  # a process that is done early waits for the others

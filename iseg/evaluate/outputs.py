@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
-from iseg.backbone import pick_device, pick_dtype
-from iseg.config import read_yaml
+from iseg.backbones.find import find_row, locate
+from iseg.backbones.load import pick_device, pick_dtype
 from iseg.errors import InputError
-from iseg.export import write_bytes, write_json, write_mask, write_scores
-from iseg.weights import find_backbone, locate
+from iseg.files.export import write_bytes, write_json, write_mask, write_scores
+from iseg.results import Segmentation
+from iseg.settings import read_yaml
 
 CONFIG = "config.yaml"
 SHOWN_DIFFERENCES = 8
@@ -83,27 +82,25 @@ class Outputs:
     def save(
         self,
         name: str,
-        mask: NDArray[np.uint8],
-        scores: NDArray[np.float32],
-        names: list[str],
-        passes: Sequence[Sequence[str]] = (),
+        result: Segmentation,
+        names: Sequence[str],
     ) -> None:
         """Save the label map (H, W), how the classes were split and, if kept, the scores (K, H, W) as float16.
 
         Args:
             name: of the image.
-            mask, scores, names: labels, score maps and the K class names of these.
-            passes: the class words of each pass; one pass or none leaves no file, nor that of an earlier run.
+            result: its mask holds class ids; one pass or none leaves no file of passes, nor that of an earlier run.
+            names: the K class names of the scores.
 
         The mask comes last: where it is, the image is done. Raises InputError where the disk does not take them.
         """
-        if len(passes) > 1:
-            write_json(self.passes_path(name), {"passes": passes})
+        if len(result.groups) > 1:
+            write_json(self.passes_path(name), {"passes": result.groups})
         else:
             remove(self.passes_path(name))
         if self.save_scores:
-            write_scores(self.scores_path(name), scores, names)
-        write_mask(self.mask_path(name), mask)
+            write_scores(self.scores_path(name), result.each_score(), names, result.mask.shape)
+        write_mask(self.mask_path(name), result.mask)
 
 
 def remove(path: Path) -> None:
@@ -152,10 +149,10 @@ def digest(*paths: Path) -> str:
 
 def precision(model: str, backbone: str | None, dtype: str, device: str) -> str:
     """The precision that a model computes in. Raises InputError for a model, device or precision that is not known."""
-    return pick_dtype(dtype, pick_device(device), find_backbone(model, backbone).cpu_dtype)
+    return pick_dtype(dtype, pick_device(device), find_row(model, backbone).cpu_dtype)
 
 
 def weights_digest(model: str, backbone: str | None) -> str:
     """SHA-256 of a model's UNet weights. Raises InputError for a model that cannot be had."""
-    place = locate(find_backbone(model, backbone))
+    place = locate(find_row(model, backbone))
     return digest(*([place] if place.is_file() else sorted(place.glob("unet/*.safetensors"))))

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iseg.data.classes import LabelClass
-from iseg.data.items import Item, read_pair
+from iseg.data.items import Item
 from iseg.data.labels import present
+from iseg.data.read import read_pair
 from iseg.errors import InputError
 from iseg.evaluate.ahead import read_ahead
 from iseg.evaluate.config import Variant
+from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.evaluate.outputs import Outputs
-from iseg.metrics import ConfusionMatrix
 from iseg.pipeline import ISeg
 from iseg.results import Segmentation
+from iseg.solve import solve
 
-PASS_SETTINGS = ("prompt", "context", "enhancement", "resize", "cross_weights", "cross_heads", "self_heads")
 STOP_AFTER = 10  # failures to write in a row: the disk will not take the next one either
 
 
@@ -83,8 +84,7 @@ class Runner:
         self.outcome = Outcome()
         self.groups: dict[str, list[tuple[Variant, Outputs]]] = defaultdict(list)
         for variant, folder in outputs:
-            settings = asdict(variant.recipe)
-            self.groups[repr([settings[key] for key in PASS_SETTINGS])].append((variant, folder))
+            self.groups[variant.recipe.pass_key(["any"])].append((variant, folder))
         self._writes: list[tuple[str, Future[None]]] = []
         self._failed_writes = 0
 
@@ -127,7 +127,7 @@ class Runner:
                 self.outcome.skipped.append(item.name)
             else:
                 loaded.append(Loaded(item, image, truth, ids))
-                if self.seg.components.device.type != "cpu":  # there the model needs all cores itself
+                if self.seg.backbone.device.type != "cpu":  # there the model needs all cores itself
                     self._resize(loaded[-1])
         return ([] if all(self._finished(one.item) for one in loaded) else loaded), len(batch)
 
@@ -178,23 +178,21 @@ class Runner:
             self._finish_writes()
             for one, record in zip(loaded, attended, strict=True):
                 for variant, folder in group:
-                    self._save(one, folder, self.seg.solve(record, variant.recipe), writer)
+                    self._save(one, folder, solve(record, variant.recipe, class_ids=one.class_ids), writer)
 
     def _save_empty(self, one: Loaded, writer: ThreadPoolExecutor) -> None:
         """An image whose labels name no class is background."""
-        scores = np.zeros((0, *one.size), np.float32)
+        none = np.zeros((0, 1, 1), np.float32)
         for _, folder in self.outputs:
-            self._save(one, folder, Segmentation(np.zeros(one.size, np.uint8), scores, [], scores, scores), writer)
+            self._save(one, folder, Segmentation(np.zeros(one.size, np.uint8), [], none, none), writer)
 
     def _save(self, one: Loaded, folder: Outputs, result: Segmentation, writer: ThreadPoolExecutor) -> None:
         """Count and write in the background, while the model works on the next batch."""
 
         def finish() -> None:
-            mask = np.array([0, *one.class_ids], np.uint8)[result.mask]
             if one.truth is not None and folder is self.outputs[-1][1]:
-                self.running.update(one.truth, mask)
-            names = [self.classes[index].name for index in one.class_ids]
-            folder.save(one.item.name, mask, result.scores, names, result.groups)
+                self.running.update(one.truth, result.mask)
+            folder.save(one.item.name, result, [self.classes[index].name for index in one.class_ids])
 
         self._writes.append((one.item.name, writer.submit(finish)))
 

@@ -12,11 +12,12 @@ import numpy as np
 from tqdm import tqdm
 
 from iseg.data.classes import LabelClass
-from iseg.data.items import Item, read_label
+from iseg.data.items import Item
 from iseg.data.labels import present
+from iseg.data.read import read_label
 from iseg.errors import InputError
-from iseg.export import write_bytes, write_json
-from iseg.metrics import ConfusionMatrix
+from iseg.evaluate.metrics import ConfusionMatrix
+from iseg.files.export import write_bytes, write_json
 
 READERS = 4
 BACKGROUND = "background"

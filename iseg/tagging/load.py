@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from transformers import CLIPModel, CLIPTokenizer, PreTrainedTokenizerBase
 
-from iseg.backbone import pick_device
-from iseg.config import read_yaml
+from iseg.backbones.load import pick_device
+from iseg.backbones.quiet import quiet
 from iseg.errors import InputError
-from iseg.loading import quiet
+from iseg.settings import read_yaml
 
 PACKAGE = "package:"
 

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iseg.masks import min_max
+
 Box = tuple[int, int, int, int]  # (row, column) of the first cell, (row, column) past the last
 
 
@@ -27,13 +29,6 @@ def affinity(attention: Tensor, votes: int, layers: Sequence[int]) -> Tensor:
     """
     counted = (attention > attention.mean((1, 2), keepdim=True)).sum(0)
     return attention[list(layers)].mean(0) * (counted >= votes)
-
-
-def min_max(maps: Tensor) -> Tensor:
-    """Each column (N, C) to [0, 1]; a constant column becomes 0."""
-    low = maps.amin(0)
-    extent = maps.amax(0) - low
-    return (maps - low) / torch.where(extent > 0, extent, torch.ones_like(extent))
 
 
 def _end(end: int, size: int, published: bool) -> int:
@@ -70,7 +65,7 @@ def dual_mask(weights: Tensor, patch: Tensor, grid: tuple[int, int], published: 
     """
     spread = weights @ patch
     inside = np.zeros((*grid, patch.shape[1]), np.float32)
-    for index, column in enumerate(min_max(spread).T.reshape(-1, *grid).cpu().numpy()):
+    for index, column in enumerate(min_max(spread, (0,)).T.reshape(-1, *grid).cpu().numpy()):
         for top, left, bottom, right in high_boxes(column, published):
             inside[top:bottom, left:right, index] = 1
     kept = torch.from_numpy(inside).flatten(0, 1).to(patch)
@@ -89,7 +84,7 @@ def object_box(column: Tensor, grid: tuple[int, int], published: bool) -> tuple[
 
     None where no cell is left.
     """
-    high = (min_max(column[:, None]) > 0.5).reshape(grid)
+    high = (min_max(column, (0,)) > 0.5).reshape(grid)
     rows, columns = high.any(1).nonzero().flatten(), high.any(0).nonzero().flatten()
     if not len(rows):
         return None

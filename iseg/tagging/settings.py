@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from iseg.config import find_config, parse_settings, read_yaml
 from iseg.errors import InputError
+from iseg.settings import find_config, parse_settings, read_yaml
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPModel, PreTrainedTokenizerBase
 
 from iseg.errors import InputError
-from iseg.images import ImageLike, read_image
+from iseg.files.images import ImageLike, read_image
 from iseg.tagging import scores, text, vision
 from iseg.tagging.load import load_clip
 from iseg.tagging.settings import TagClip, load_tagging

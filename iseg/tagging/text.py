@@ -9,8 +9,8 @@ import yaml
 from torch import Tensor
 from transformers import CLIPModel, PreTrainedTokenizerBase
 
-from iseg.config import configs_folder
 from iseg.errors import InputError
+from iseg.settings import configs_folder
 
 TEXTS_PER_PASS = 512
 

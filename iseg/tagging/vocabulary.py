@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iseg.errors import InputError
-from iseg.images import ImageLike
+from iseg.files.images import ImageLike
 from iseg.tagging.tagger import Tagger, Tags, check_names
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from iseg import ISeg
-from iseg.images import read_image
-from iseg.metrics import ConfusionMatrix
+from iseg.evaluate.metrics import ConfusionMatrix
+from iseg.files.images import read_image
 from scripts.bench.report import table
 from scripts.train_tiny.scenes import render, scene_rng
 
@@ -32,7 +32,7 @@ def agreement(scenes: int, dtypes: list[str], vae: str | None, model: str = "tin
     models |= {dtype: ISeg.from_pretrained(model, device="cpu", dtype=dtype) for dtype in dtypes if dtype != PLAIN}
     if vae:
         models[f"vae {vae}"] = ISeg.from_pretrained(model, device="cpu", dtype=PLAIN, vae=vae)
-    words = models[PLAIN].components.backbone.words or []
+    words = models[PLAIN].backbone.row.words or []
     ids = {word: i for i, word in enumerate(words[:20], 1)}
     scores = {name: ConfusionMatrix(21) for name in models}
     equal: dict[str, list[float]] = {name: [] for name in models}

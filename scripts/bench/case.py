@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from iseg import ISeg
-from iseg.attention import AttentionRecord
-from iseg.config import Recipe, load_recipe
-from iseg.weights import find_backbone, locate
+from iseg.backbones.find import find_row, locate
+from iseg.backbones.seam import Condition
+from iseg.recipe import Recipe, load_recipe
 from scripts.bench.peaks import count_flop, measure_peaks, synchronize
 from scripts.bench.plain import PlainPath
 from scripts.bench.stages import stopwatch
@@ -50,9 +50,9 @@ def recipe_of(case: Case) -> Recipe:
     Interaction has the backbone's interactive settings and twenty products.
     """
     if case.path == "interaction":
-        return Recipe().changed(**{**find_backbone(case.backbone).recipe, "iterations": TRAJECTORY})
+        return Recipe().changed(**{**find_row(case.backbone).recipe, "iterations": TRAJECTORY})
     if case.backbone == "tiny":
-        recipe = Recipe().changed(**find_backbone("tiny").recipe)
+        recipe = Recipe().changed(**find_row("tiny").recipe)
         return recipe.changed(cluster=True, cluster_stride=6, iterations=ITERATIONS)
     return load_recipe("wsss/voc", iterations=ITERATIONS)
 
@@ -101,7 +101,8 @@ def measure_iseg(case: Case) -> dict[str, Any]:
     started = time.perf_counter()
     seg = ISeg.from_pretrained(case.model, recipe_of(case), case.device, case.dtype, case.backbone, case.vae)
     loaded = time.perf_counter() - started
-    parts, rounds = seg.components, []
+    parts: Any = seg.backbone
+    rounds = []
     if case.compile:
         parts.compile()
     for _ in range(case.repeats + 1):
@@ -121,8 +122,9 @@ def measure_iseg(case: Case) -> dict[str, Any]:
 @torch.inference_mode()
 def flop(seg: ISeg, words: list[str], batch: int) -> dict[str, int]:
     """FLOP of the three networks, up to the last recorded layer."""
-    parts, recipe = seg.components, seg.recipe
-    side = parts.backbone.image_size
+    parts: Any = seg.backbone
+    recipe = seg.recipe
+    side = parts.row.image_size
     images = torch.rand(batch, 3, side, side)
     latents = parts.encode(images)
     parts.forget_prompts()
@@ -130,8 +132,7 @@ def flop(seg: ISeg, words: list[str], batch: int) -> dict[str, int]:
     embeddings = parts.embed(ids)[None].expand(batch, -1, -1)
 
     def unet() -> None:
-        with AttentionRecord(parts.unet, parts.backbone.layers(recipe)) as record:
-            record.run(parts.add_noise(latents), parts.backbone.timestep, embeddings)
+        parts.record(parts.noised(latents), Condition(embeddings, []), parts.row.layers(recipe))
 
     calls: dict[str, Callable[[], Any]] = {"encode": lambda: parts.encode(images), "unet": unet}
     counted = {name: count_flop(call) for name, call in calls.items()}
@@ -142,7 +143,7 @@ def flop(seg: ISeg, words: list[str], batch: int) -> dict[str, int]:
 def measure_plain(case: Case) -> dict[str, Any]:
     """Stages, total and memory of the plain path; always float32, one image at a time."""
     image, words = picture(), words_of(case)
-    backbone = find_backbone(case.model, case.backbone)
+    backbone = find_row(case.model, case.backbone)
     path = PlainPath(locate(backbone), backbone, recipe_of(case))
     rounds = [path.run(image, words) for _ in range(case.repeats + 1)]
     return {"stages": medians(rounds[1:]), "first": rounds[0]["total"], **peak_memory(torch.device("cpu"))}
@@ -158,13 +159,13 @@ def measure_interaction(case: Case) -> dict[str, Any]:
         start = time.perf_counter()
         seg.segment(points=[(120 + 9 * i, 150 + 7 * i)], trajectory=True)
         points.append(time.perf_counter() - start)
-        with stopwatch(seg.components.device) as spent:
+        with stopwatch(seg.backbone.device) as spent:
             start = time.perf_counter()
             seg.segment(points=[(120 + 9 * i, 150 + 7 * i)], trajectory=True, entropy=0.05 + 0.01 * i)
             spent["new entropy"] = time.perf_counter() - start
         rounds.append(with_rest(spent, "new entropy"))
     stages = {**medians(rounds), "new point": statistics.median(points)}
-    return {"stages": stages, **peak_memory(seg.components.device)}
+    return {"stages": stages, **peak_memory(seg.backbone.device)}
 
 
 def main() -> None:

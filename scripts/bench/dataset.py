@@ -42,12 +42,12 @@ def profile(images: int, case: Case) -> dict[str, Any]:
         items = open_items("voc", "train", f"{scratch}/scenes", None)
         seg = ISeg.from_pretrained(case.model, settings.recipe, case.device, case.dtype, case.backbone, case.vae)
         if case.compile:
-            seg.components.compile()
+            seg.backbone.compile()
         run(seg, settings, items[: case.batch], Path(scratch) / "first")
         start = time.perf_counter()
         run(seg, settings, items, Path(scratch) / "timed")
         seconds = time.perf_counter() - start
-        cuda = seg.components.device.type == "cuda"
+        cuda = seg.backbone.device.type == "cuda"
         with torch_profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as recorded:
             run(seg, settings, items, Path(scratch) / "profiled")
     result: dict[str, Any] = {"images": images, "s / image": seconds / images, "busy": None}
@@ -68,7 +68,7 @@ def run(seg: ISeg, settings: Evaluation, items: list[Item], out: Path) -> None:
     runner = Runner(seg, load_classes(settings.data.classes), None, opened, settings.readers)
     step = settings.batch_size
     outcome = runner.run([items[start : start + step] for start in range(0, len(items), step)], show=True)
-    synchronize(seg.components.device)
+    synchronize(seg.backbone.device)
     for name, reason in outcome.failures.items():
         raise InputError(f"{name}: {reason}")
 

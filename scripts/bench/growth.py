@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from iseg import ISeg
-from iseg.config import Recipe
+from iseg.recipe import Recipe
 from iseg.refine import compact, refine
 from iseg.results import Attended, held_bytes
 from iseg.solve import solve

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from iseg import prompt
-from iseg.attention import attention_module
-from iseg.backbones import Backbone
-from iseg.config import Recipe
+from iseg.backbones.recording import attention_module
+from iseg.backbones.table import BackboneRow
+from iseg.backbones.vae import load_vae
 from iseg.prompt import ClassWord
-from iseg.vae import load_vae
+from iseg.recipe import Recipe
 
 
 class KeepAll:
@@ -45,8 +45,8 @@ class KeepAll:
 class PlainPath:
     """Loaded model; `run` gives the seconds of each stage of one image."""
 
-    def __init__(self, folder: Path, backbone: Backbone, recipe: Recipe) -> None:
-        self.backbone, self.recipe = backbone, recipe
+    def __init__(self, folder: Path, row: BackboneRow, recipe: Recipe) -> None:
+        self.row, self.recipe = row, recipe
         self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
         self.text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
         self.unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
@@ -73,19 +73,17 @@ class PlainPath:
             stages[stage] = marks[-1] - marks[-2]
 
         classes = [ClassWord(word) for word in words]
-        ids, spans = prompt.tokenize(
-            self.tokenizer, prompt.build(self.recipe.prompt, classes, self.recipe.context), classes
-        )
+        ids, spans = prompt.tokenize(self.tokenizer, prompt.build(self.recipe.prompt, classes, self.recipe.context))
         text = prompt.enhance(
             self.text_encoder(torch.tensor([ids])).last_hidden_state[0], spans, self.recipe.enhancement
         )
         done("text")
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
-        side = self.backbone.image_size
+        side = self.row.image_size
         latents = self.vae.encode(F.interpolate(pixels, (side, side), mode="bilinear")).latent_dist.mean
         done("encode")
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(self.backbone.noise_seed))
-        timestep = torch.tensor([self.backbone.timestep])
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(self.row.noise_seed))
+        timestep = torch.tensor([self.row.timestep])
         noisy = self.scheduler.add_noise(latents * self.vae.config.scaling_factor, noise, timestep)
         self.unet(noisy, timestep, text[None])
         done("unet")
@@ -114,12 +112,12 @@ class PlainPath:
         """Token maps (HW, L) and self-attention (HW, HW), means over all kept heads of the table's layers."""
         tokens: Any = 0
         for resolution, weight in self.recipe.cross_weights.items():
-            layers = self.backbone.cross_layers[resolution]
+            layers = self.row.cross_layers[resolution]
             mean = torch.cat([self.kept(layer, "attn2") for layer in layers]).mean(0)  # (r r, L)
             grid = mean.T.reshape(1, -1, resolution, resolution)
             grid = grid / grid.sum((2, 3), keepdim=True)
             tokens = tokens + weight * F.interpolate(grid, (side, side), mode="bilinear")[0]
-        attention = torch.cat([self.kept(layer, "attn1") for layer in self.backbone.self_layers]).mean(0)
+        attention = torch.cat([self.kept(layer, "attn1") for layer in self.row.self_layers]).mean(0)
         return tokens.flatten(1).T.contiguous(), attention
 
     def kept(self, layer: str, kind: str) -> Tensor:

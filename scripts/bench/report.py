@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from iseg.export import write_json
+from iseg.files.export import write_json
 
 LAST = ("other", "total", "new point", "new entropy")  # `other` is what no stage accounts for
 

@@ -11,20 +11,19 @@ from unittest.mock import patch
 import torch
 
 from iseg import cross, refine, solve
-from iseg.attention import AttentionRecord
-from iseg.backbone import Components
+from iseg.backbones.unet import UNetBackbone
 from scripts.bench.peaks import synchronize
 
 # stage -> where its function is looked up
 STAGES: dict[str, tuple[Any, str]] = {
-    "text": (Components, "embed"),
-    "encode": (Components, "encode"),
-    "unet": (AttentionRecord, "run"),
+    "text": (UNetBackbone, "embed"),
+    "encode": (UNetBackbone, "encode"),
+    "unet": (UNetBackbone, "record"),
     "fuse": (cross, "fuse"),
     "cluster": (cross, "class_maps"),
     "entropy": (refine, "reduce_entropy"),
     "refine": (refine, "refine"),
-    "decide": (solve, "_decide"),
+    "decide": (solve, "conclude"),
 }
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from iseg.errors import InputError
 from iseg.evaluate.score import markdown, percent
-from iseg.export import write_bytes, write_json
+from iseg.files.export import write_bytes, write_json
 from iseg.tagging import Tagger, load_tagging
 from iseg.tagging.quality import quality
 from iseg.tagging.scores import select

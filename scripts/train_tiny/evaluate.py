@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from iseg import ISeg
 from iseg.errors import InputError
+from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.masks import label_map, score_maps
-from iseg.metrics import ConfusionMatrix
 from iseg.prompt import ClassWord
+from iseg.solve import refine_classes
 from scripts.bench.report import add_to_json
 from scripts.train_tiny.make_set import SIZES
 from scripts.train_tiny.scenes import render, scene_rng
@@ -41,7 +42,7 @@ def curves(
     varied: scenes of the sizes of `make_set`, most not square, instead of the model's own size.
     """
     ids = {word.name: word.id for word in read_words()}
-    own = model.components.backbone.image_size
+    own = model.backbone.row.image_size
     scores = {entropy: [ConfusionMatrix(21) for _ in range(iterations + 1)] for entropy in entropies}
     for index in tqdm(range(count), desc=style, disable=None):
         rng = scene_rng(seed, index)
@@ -50,7 +51,7 @@ def curves(
         labels = [ids[name] for name in scene.words]
         for entropy in entropies:
             recipe = model.recipe.changed(entropy=entropy, iterations=iterations)
-            for matrix, columns in zip(scores[entropy], model.refine_classes(attended, recipe), strict=True):
+            for matrix, columns in zip(scores[entropy], refine_classes(attended, recipe), strict=True):
                 maps = score_maps(columns, scene.mask.shape, recipe.working_size)
                 decided = label_map(maps, labels, recipe.background, rescale=recipe.working_size is not None)
                 matrix.update(scene.mask, decided)

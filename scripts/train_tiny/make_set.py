@@ -21,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from iseg.errors import InputError
-from iseg.export import write_bytes
+from iseg.files.export import write_bytes
 from scripts.train_tiny import sprites
 from scripts.train_tiny.scenes import render, scene_rng
 

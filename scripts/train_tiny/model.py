@@ -11,7 +11,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from iseg.models.patch_autoencoder import PatchAutoencoder
+from iseg.backbones.patch_autoencoder import PatchAutoencoder
 from scripts.train_tiny.captions import COCO_CONTEXT
 from scripts.train_tiny.scenes import render, scene_rng
 from scripts.train_tiny.sprites import read_words

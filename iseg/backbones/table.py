@@ -1,0 +1,78 @@
+"""The table of backbones: which UNet, where its weights are, and what its layers are called."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from iseg.attention import Layers, choose_heads
+from iseg.errors import InputError
+from iseg.recipe import Recipe
+from iseg.settings import configs_folder, parse_settings, read_yaml
+
+
+@dataclass(frozen=True)
+class BackboneRow:
+    """A row of the table in `configs/backbones/`.
+
+    Attributes:
+        name: file name without `.yaml`.
+        sources: where the weights are looked for, in order: `package:PATH` (inside the iseg package), a local folder,
+            a hub id, or `modelscope:ID`.
+        image_size: side of the square the image is resized to, in pixels.
+        timestep, noise_seed: of the one noised pass.
+        cross_layers: {resolution: {layer: head count}} in execution order; what flat head indices refer to.
+        self_layers: {layer: head count}, likewise.
+        recipe: settings that differ from the defaults of `Recipe` when no recipe is named.
+        cpu_dtype: what `dtype="auto"` is on the CPU; see `iseg.backbones.load.pick_dtype`.
+        words: the only class words the model knows; None = any.
+        note: one line for people.
+    """
+
+    name: str
+    sources: list[str]
+    cross_layers: dict[int, dict[str, int]]
+    self_layers: dict[str, int]
+    image_size: int = 512
+    timestep: int = 100
+    noise_seed: int = 1101
+    recipe: dict[str, Any] = field(default_factory=dict)
+    cpu_dtype: str = "auto"
+    words: list[str] | None = None
+    note: str = ""
+
+    def check_words(self, words: Iterable[str]) -> None:
+        """Raises InputError that lists the known words if the model does not know one of `words`."""
+        known = None if self.words is None else {word.casefold() for word in self.words}
+        for word in words:
+            if known is not None and word.strip().casefold() not in known:
+                raise InputError(f"{self.name} does not know {word.strip()!r}: it knows {', '.join(self.words or [])}")
+
+    def layers(self, recipe: Recipe) -> Layers:
+        """The layers and heads that a recipe records. Raises InputError for a resolution or head that is not there."""
+        cross = {}
+        for resolution in recipe.cross_weights:
+            if resolution not in self.cross_layers:
+                raise InputError(
+                    f"cross_weights names resolution {resolution}: backbone {self.name} has {sorted(self.cross_layers)}"
+                )
+            heads = (recipe.cross_heads or {}).get(resolution)
+            cross[resolution] = choose_heads(self.cross_layers[resolution], heads, f"cross_heads at {resolution}")
+        return Layers(cross, choose_heads(self.self_layers, recipe.self_heads, "self_heads"))
+
+
+def load_row(name: str) -> BackboneRow:
+    """A row of `configs/backbones/`. Raises InputError listing the rows if it is not there."""
+    path = configs_folder() / "backbones" / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"no backbone {name!r}: expected one of {', '.join(row_names())}")
+    return parse_settings(BackboneRow, {"name": name, **read_yaml(path)}, str(path))
+
+
+def row_names() -> list[str]:
+    """Names of all backbones of the table."""
+    return sorted(path.stem for path in (configs_folder() / "backbones").glob("*.yaml"))
+
+
+def with_sources(backbone: BackboneRow, sources: list[str]) -> BackboneRow:
+    """The same backbone with its weights from somewhere else."""
+    return replace(backbone, sources=sources)

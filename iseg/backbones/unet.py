@@ -1,0 +1,118 @@
+"""The UNet family: Stable Diffusion 1.x, 2.x, Turbo (method step 1)."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iseg import prompt
+from iseg.attention import Layers, Record
+from iseg.backbones.recording import PassEnded, Recording, attention_module, end_pass
+from iseg.backbones.seam import Condition
+from iseg.backbones.table import BackboneRow
+from iseg.backbones.vae import latents_of
+from iseg.errors import InputError
+from iseg.prompt import Prompt
+
+KEPT_PROMPTS = 64  # encoded prompts kept: a data set asks for the same classes again and again
+
+
+@dataclass
+class UNetBackbone:
+    """The parts of a diffusion model that are used, on one device; see `iseg.backbones.seam.Backbone`."""
+
+    row: BackboneRow
+    source: str
+    tokenizer: Any
+    text_encoder: nn.Module
+    vae: Any  # encoder only
+    unet: nn.Module
+    scheduler: Any
+    device: torch.device
+    dtype: torch.dtype
+    _embedded: OrderedDict[tuple[int, ...], Tensor] = field(default_factory=OrderedDict, repr=False)
+
+    @torch.inference_mode()
+    def encode(self, squares: Tensor) -> Tensor:
+        """Images (B, 3, S, S) float32 in [0, 1] -> latents (B, C, h, w): posterior mean times the scaling factor."""
+        scaled = 2 * squares.to(self.device) - 1
+        return latents_of(self.vae, scaled.to(self.dtype))
+
+    @torch.inference_mode()
+    def noised(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w) with the row's fixed noise at its timestep.
+
+        The noise is drawn on the CPU so that every device sees the same; it is the same for every image.
+        """
+        generator = torch.Generator("cpu").manual_seed(self.row.noise_seed)
+        noise = torch.randn((1, *latents.shape[1:]), generator=generator).to(latents)
+        timestep = torch.tensor([self.row.timestep], device=latents.device)
+        return self.scheduler.add_noise(latents, noise, timestep)
+
+    @torch.inference_mode()
+    def condition(self, prompts: Sequence[Prompt]) -> Condition:
+        """Enhanced embeddings (B, L, D) of prompts and the token spans of their classes.
+
+        Raises InputError for a class word that the model does not know or whose focus lies past its last token.
+        """
+        rows, spans = [], []
+        for each in prompts:
+            self.row.check_words(word.word for word in each.words)
+            ids, own = prompt.tokenize(self.tokenizer, each)
+            rows.append(prompt.enhance(self.embed(ids), own, each.enhancement))
+            spans.append(own)
+        return Condition(torch.stack(rows), spans)
+
+    def embed(self, ids: list[int]) -> Tensor:
+        """Token ids (L) -> last hidden states of the text encoder (L, D); those of the last prompts are kept."""
+        key = tuple(ids)
+        if key not in self._embedded:
+            states = self.text_encoder(torch.tensor([ids], device=self.device)).last_hidden_state[0]
+            self._embedded[key] = states
+            if len(self._embedded) > KEPT_PROMPTS:
+                self._embedded.popitem(last=False)
+        self._embedded.move_to_end(key)
+        return self._embedded[key]
+
+    def forget_prompts(self) -> None:
+        """Drop the kept prompts."""
+        self._embedded.clear()
+
+    @torch.inference_mode()
+    def record(self, latents: Tensor, condition: Condition, layers: Layers, early_exit: bool = True) -> Record:
+        """One pass over noised latents (B, C, h, w), which ends after the last recorded layer if `early_exit`."""
+        with Recording(self.unet, layers, on_complete=end_pass if early_exit else None) as recording:
+            with suppress(PassEnded):
+                self.unet(latents, self.row.timestep, encoder_hidden_states=condition.embeddings)
+            return recording.take()
+
+    def compile(self) -> None:
+        """Let torch.compile work on the UNet's residual and feed-forward blocks and, off the CPU, the VAE's encoder.
+
+        On the CPU the encoder stays in strips, which take less time and memory. The first image of each batch size then
+        takes minutes. Raises InputError for mixed precision, whose weights are widened anew in every pass.
+        """
+        from diffusers.models.attention import FeedForward
+        from diffusers.models.resnet import ResnetBlock2D
+
+        if any(weight.dtype != self.dtype for weight in self.unet.parameters()):
+            raise InputError("compile needs weights of one precision: expected dtype float32, float16 or bfloat16")
+        if self.device.type != "cpu":
+            self.vae.encoder.compile(dynamic=False)
+        for module in self.unet.modules():
+            if isinstance(module, (ResnetBlock2D, FeedForward)):
+                module.compile(dynamic=False)
+
+
+def check_layers(unet: nn.Module, row: BackboneRow) -> None:
+    """Raises InputError naming the first layer of the table that the UNet lacks or that has another head count."""
+    kinds = [("attn2", layers) for layers in row.cross_layers.values()] + [("attn1", row.self_layers)]
+    for kind, layers in kinds:
+        for layer, heads in layers.items():
+            found = attention_module(unet, layer, kind).heads
+            if found != heads:
+                raise InputError(f"layer {layer} has {found} heads, the table of {row.name} says {heads}")

@@ -1,0 +1,88 @@
+"""The image encoder of a diffusers VAE folder; its decoder is never built or read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iseg.backbones.read import read_tensors, weight_files
+from iseg.errors import InputError
+
+TINY_VAES = {"taesd": "madebyollin/taesd"}
+# names of the attention projections in folders written before diffusers 0.17, as on the hub
+OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def load_vae(folder: Path, dtype: torch.dtype) -> nn.Module:
+    """An autoencoder whose `encode` works: AutoencoderKL, or the embedded model's PatchAutoencoder."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = config.get("_class_name")
+    if name == "PatchAutoencoder":
+        from iseg.backbones.patch_autoencoder import PatchAutoencoder
+
+        return PatchAutoencoder.from_pretrained(folder, torch_dtype=dtype, use_safetensors=True)
+    if name != "AutoencoderKL":
+        raise InputError(f"{folder}: VAE class {name!r} is not known: expected AutoencoderKL")
+    state = read_tensors(weight_files(folder), dtype, ("encoder.", "quant_conv."))
+    return kl_encoder(config, {_new_name(key): tensor for key, tensor in state.items()})
+
+
+def load_tiny_vae(source: str | Path, dtype: torch.dtype, channels: int = 4) -> nn.Module:
+    """AutoencoderTiny from "taesd" (its hub id), a hub id or a folder, for a UNet that takes latents of `channels`.
+
+    Raises InputError if it cannot be had or makes other latents.
+
+    It is distilled from Stable Diffusion's VAE and about thirty times cheaper; the masks differ a little.
+    """
+    from diffusers import AutoencoderTiny
+
+    place = TINY_VAES.get(str(source), str(source))
+    try:
+        vae = AutoencoderTiny.from_pretrained(place, torch_dtype=dtype, use_safetensors=True)
+    except Exception as error:  # loaders raise many types; each means that it cannot be used
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"vae {str(source)!r}: expected taesd or a folder with an AutoencoderTiny ({reason})"
+        ) from None
+    made = vae.config["latent_channels"]
+    if made != channels:
+        raise InputError(f"vae {str(source)!r} makes latents of {made} channels: the model takes {channels}")
+    del vae.decoder
+    return vae
+
+
+def latents_of(vae: Any, images: Tensor) -> Tensor:
+    """Images (B, 3, S, S) in [-1, 1] -> latents (B, C, h, w) as the UNet takes them."""
+    encoded = vae.encode(images)
+    # the posterior's mean; AutoencoderTiny has no posterior
+    mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents
+    return mean * vae.config.scaling_factor
+
+
+def kl_encoder(config: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+    """AutoencoderKL without its decoder, from a configuration and the weights of its encoder."""
+    from diffusers import AutoencoderKL
+    from diffusers.models.resnet import ResnetBlock2D
+
+    with torch.device("meta"):
+        vae = AutoencoderKL.from_config(config)
+    del vae.decoder, vae.post_quant_conv
+    wanted = vae.state_dict()
+    for key, tensor in state.items():
+        # old folders hold the projections of the attention as 1x1 convolutions
+        if key in wanted and tensor.shape != wanted[key].shape and tensor.numel() == wanted[key].numel():
+            state[key] = tensor.reshape(wanted[key].shape)
+    vae.load_state_dict(state, assign=True)
+    for module in vae.modules():
+        if isinstance(module, ResnetBlock2D):  # its input is a norm's output, which nothing else needs
+            module.nonlinearity = nn.SiLU(inplace=True)
+    return vae
+
+
+def _new_name(key: str) -> str:
+    parts = key.split(".")
+    if "attentions" in parts:
+        parts = [OLD_NAMES.get(part, part) for part in parts]
+    return ".".join(parts)

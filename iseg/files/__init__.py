@@ -1,0 +1,1 @@
+"""Images in; masks, pictures and other results out."""

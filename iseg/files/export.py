@@ -1,0 +1,174 @@
+"""Results as files: indexed PNG, cut-out, scores, COCO JSON, animation. Every write is atomic: whole or not at all."""
+
+import io
+import itertools
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from iseg.errors import InputError
+from iseg.extras import import_extra
+
+ANIMATIONS = {".webp": "WEBP", ".gif": "GIF"}
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary file beside `path` to write to; it becomes `path` when the block ends well and vanishes otherwise.
+
+    Missing folders are made. Raises InputError naming `path` if it cannot be written (read-only, disk full, ...); an
+    earlier file of that name is then unchanged.
+    """
+    target = Path(path)
+    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file atomically; see `atomic_path` for errors."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write plain values as indented UTF-8 JSON."""
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def voc_palette() -> NDArray[np.uint8]:
+    """The 256 colours (256, 3) RGB of PASCAL VOC label images: bit 3j + c of a label is bit 7 - j of channel c."""
+    labels = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        place, channel = divmod(bit, 3)
+        colours[:, channel] |= (((labels >> bit) & 1) << (7 - place)).astype(np.uint8)
+    return colours
+
+
+def write_mask(path: str | Path, mask: NDArray, palette: NDArray[np.uint8] | None = None) -> None:
+    """Write labels (H, W), integers 0..255, as an indexed PNG whose pixel values are the labels.
+
+    palette: (256, 3) RGB colours of the labels; VOC's by default.
+    """
+    image = Image.fromarray(_labels(mask))
+    image.putpalette((voc_palette() if palette is None else palette).tobytes())
+    _save(path, image, format="PNG", optimize=True)
+
+
+def write_image(path: str | Path, image: NDArray[np.uint8] | Image.Image) -> None:
+    """Write (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8, or a PIL image, as a PNG."""
+    _save(path, image if isinstance(image, Image.Image) else Image.fromarray(image), format="PNG")
+
+
+def cutout(image: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) and a region (H, W) -> RGBA (H, W, 4): opaque inside, transparent (and black) outside."""
+    if region.shape != image.shape[:2]:
+        raise InputError(f"region has shape {region.shape}: expected the image's (H, W) = {image.shape[:2]}")
+    alpha = np.where(region, 255, 0).astype(np.uint8)
+    return np.dstack([np.where(region[..., None], image, 0).astype(np.uint8), alpha])
+
+
+def write_scores(path: str | Path, scores: Iterable[NDArray], names: Sequence[str], size: tuple[int, ...]) -> None:
+    """Write K score maps (H, W) as float16 (K, H, W) and their names to a compressed `.npz` ("scores", "names")."""
+    buffer = io.BytesIO()
+    maps = np.empty((len(names), *size), np.float16)
+    for k, score in enumerate(scores):
+        maps[k] = score
+    np.savez_compressed(buffer, scores=maps, names=np.array(list(names), dtype=np.str_))
+    write_bytes(path, buffer.getvalue())
+
+
+def coco_json(
+    mask: NDArray, names: Sequence[str], file_name: str, scores: Iterable[NDArray] | None = None
+) -> dict[str, Any]:
+    """One image's labels in COCO's format: a run-length encoded annotation per class that is present.
+
+    Args:
+        mask: (H, W) integers, label k + 1 = names[k], 0 = background.
+        names: the K classes; their category ids are 1..K.
+        file_name: of the image.
+        scores: K maps (H, W) in [0, 1]: each annotation gets the mean score of its pixels.
+
+    Boxes are [x, y, width, height] in pixels.
+    """
+    coco_mask = import_extra("pycocotools.mask", "data", "COCO JSON")
+    labels = _labels(mask)
+    annotations: list[dict[str, Any]] = []
+    maps = itertools.repeat(None, len(names)) if scores is None else scores
+    for k, score in enumerate(maps):
+        region = labels == k + 1
+        if not region.any():
+            continue
+        encoded = coco_mask.encode(np.asfortranarray(region.astype(np.uint8)))
+        annotation: dict[str, Any] = {
+            "id": len(annotations) + 1,
+            "image_id": 1,
+            "category_id": k + 1,
+            "segmentation": {"size": list(labels.shape), "counts": encoded["counts"].decode("ascii")},
+            "area": int(region.sum()),
+            "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
+            "iscrowd": 0,
+        }
+        if score is not None:
+            annotation["score"] = round(float(score[region].mean()), 6)
+        annotations.append(annotation)
+    height, width = labels.shape
+    return {
+        "images": [{"id": 1, "file_name": file_name, "width": width, "height": height}],
+        "annotations": annotations,
+        "categories": [{"id": k + 1, "name": name} for k, name in enumerate(names)],
+    }
+
+
+def write_animation(path: str | Path, frames: Sequence[Image.Image], milliseconds: int = 400, hold: int = 1600) -> None:
+    """Write RGB frames of one size as an endless `.webp` or `.gif` animation.
+
+    Args:
+        path: its ending chooses the format. InputError for another ending.
+        frames: at least one image.
+        milliseconds: how long each frame is shown; the last one for `hold`.
+    """
+    form = ANIMATIONS.get(Path(path).suffix.lower())
+    if form is None:
+        raise InputError(f"{path}: cannot be written: an animation ends in {' or '.join(ANIMATIONS)}")
+    if not frames:
+        raise InputError(f"{path}: no frame was given: expected at least one")
+    durations = [milliseconds] * (len(frames) - 1) + [hold]
+    options = {"quality": 85, "method": 4} if form == "WEBP" else {"optimize": True}
+    rest = list(frames[1:])
+    _save(path, frames[0], format=form, save_all=True, append_images=rest, duration=durations, loop=0, **options)
+
+
+def _save(path: str | Path, image: Image.Image, **options: Any) -> None:
+    """Encode in memory, then write: an encoder that fails leaves no file either."""
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, **options)
+    except (OSError, ValueError) as error:  # e.g. WebP takes at most 16383 pixels a side
+        raise InputError(f"{path}: cannot be written: {error}") from None
+    write_bytes(path, buffer.getvalue())
+
+
+def _labels(mask: NDArray) -> NDArray[np.uint8]:
+    array = np.asarray(mask)
+    if array.ndim != 2 or array.dtype.kind not in "iub":
+        raise InputError(f"mask is {array.dtype} of shape {array.shape}: expected (H, W) integers")
+    if array.size and not (array.min() >= 0 and array.max() <= 255):
+        raise InputError(f"mask holds labels {array.min()}..{array.max()}: expected 0..255")
+    return array.astype(np.uint8)

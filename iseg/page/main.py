@@ -1,0 +1,51 @@
+"""`iseg page`: serve the interactive page."""
+
+from dataclasses import fields
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from iseg.errors import InputError
+from iseg.extras import import_extra
+from iseg.page.settings import UiSettings
+from iseg.settings import find_config
+
+
+def settings_from(arguments: list[str]) -> UiSettings:
+    """`configs/ui.yaml`, overridden by `--config FILE` and by command-line options. Raises InputError."""
+    parser = ArgumentParser(
+        prog="iseg page",
+        description="The interactive page of iseg.",
+        exit_on_error=False,
+        default_config_files=[str(find_config("ui"))],
+    )
+    parser.add_argument("--config", action="config", help="YAML file whose settings replace configs/ui.yaml")
+    parser.add_class_arguments(UiSettings, None)
+    try:
+        parsed = parser.parse_args(arguments).as_dict()
+    except ArgumentError as error:
+        raise InputError(" ".join(str(error).split())) from None
+    return UiSettings(**{entry.name: parsed[entry.name] for entry in fields(UiSettings)})
+
+
+def run(arguments: list[str]) -> int:
+    """Serve until interrupted. Raises InputError for settings that cannot be used and a port that is taken."""
+    settings = settings_from(arguments)
+    shell = import_extra("iseg.page.shell", "page", "the page")  # takes seconds: a wrong option is told at once
+    from iseg.page.api import Api
+    from iseg.page.engine import Engine
+
+    engine = Engine(settings)
+    engine.start()
+    blocks = shell.build(Api(engine))
+    try:
+        _, address, shared = shell.launch(blocks, settings, prevent_thread_lock=True)
+    except OSError as error:  # the port is taken
+        raise InputError(str(error)) from None
+    print(f"iSeg is at {shared or address} (Ctrl+C ends it)", flush=True)
+    if settings.host in ("127.0.0.1", "localhost"):
+        port = address.rstrip("/").rsplit(":", 1)[-1]
+        print(
+            f"From another machine: ssh -L {port}:127.0.0.1:{port} USER@THIS-MACHINE, then open {address}", flush=True
+        )
+    blocks.block_thread()
+    return 0

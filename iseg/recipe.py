@@ -1,0 +1,103 @@
+"""The recipe: every setting that decides a mask once the backbone is given."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from iseg.errors import InputError
+from iseg.settings import find_config, parse_settings, parse_values, read_yaml
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting that decides a mask once the backbone is given (sections of the method in brackets).
+
+    Attributes:
+        prompt: template with `{classes}` and, if wanted, `{context}` [1].
+        context: what `{context}` becomes.
+        enhancement: factor on the embeddings of the focus tokens, 1 = off [1].
+        resize: bilinear resize of the input by "opencv" (published tasks) or "torch" (published interactive mode).
+        cross_weights: {resolution: weight} of the cross-attention maps [2].
+        cross_heads: {resolution: flat head indices over the backbone's layers in their order}; None = all [2].
+        cluster: pool positions by KL clusters [2].
+        cluster_rounds, cluster_stride: rounds of k-means, spacing of its first prototypes.
+        cluster_dtype: "float32", or "float16" as published (not reproducible across devices).
+        self_heads: flat head indices over the backbone's self-attention layers; None = all [3].
+        entropy: weight of the entropy step, 0 = off [3].
+        entropy_clamp_max: upper clamp after the step, or None [3].
+        entropy_normalize_rows: divide rows by their sum once more before the step [3].
+        iterations: products with the self-attention, >= 0 [4].
+        working_size: side of the square on which scores are min-maxed before they go to image size; None = the
+            interactive way: min-max on the grid, then to image size [5].
+        background: "power" or a threshold in [0, 1] [5].
+    """
+
+    prompt: str = "a photography of {classes} and other object and background"
+    context: str = ""
+    enhancement: float = 1.6
+    resize: Literal["opencv", "torch"] = "torch"
+    cross_weights: dict[int, float] = field(default_factory=lambda: {16: 0.7, 32: 0.3})
+    cross_heads: dict[int, list[int]] | None = None
+    cluster: bool = False
+    cluster_rounds: int = 20
+    cluster_stride: int = 11
+    cluster_dtype: Literal["float32", "float16"] = "float32"
+    self_heads: list[int] | None = None
+    entropy: float = 0.1
+    entropy_clamp_max: float | None = 1.0
+    entropy_normalize_rows: bool = True
+    iterations: int = 10
+    working_size: int | None = None
+    background: Literal["power"] | float = 0.5
+
+    def __post_init__(self) -> None:
+        limits = {
+            "enhancement": (0, 100),
+            "entropy": (0, 1000),
+            "iterations": (0, 1000),
+            "cluster_rounds": (1, 1000),
+            "cluster_stride": (1, 1000),
+            "entropy_clamp_max": (1e-6, 1e6),
+            "working_size": (1, 8192),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if value is None and name in ("entropy_clamp_max", "working_size"):
+                continue
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise InputError(f"{name} is {value!r}: expected a number in {low}..{high}")
+        if self.background != "power" and not 0 <= float(self.background) <= 1:
+            raise InputError(f"background is {self.background!r}: expected power or a threshold in 0..1")
+        if self.prompt.count("{classes}") != 1:
+            raise InputError(f"prompt is {self.prompt!r}: expected a template that holds {{classes}} once")
+        weights = self.cross_weights.values()
+        if not all(0 <= weight < math.inf for weight in weights) or not sum(weights) > 0:
+            given = self.cross_weights or "empty"
+            raise InputError(f"cross_weights is {given}: expected {{resolution: weight}}, e.g. {{16: 0.7, 32: 0.3}}")
+
+    def pass_key(self, words: Sequence[object]) -> str:
+        """What an image's recorded pass depends on: equal keys, equal passes. Without words: the empty prompt's."""
+        shared = [self.resize, self.self_heads]
+        own = [self.prompt, self.context, self.enhancement, self.cross_weights, self.cross_heads]
+        return repr([*shared, *own, list(words)] if words else shared)
+
+    def changed(self, **settings: Any) -> "Recipe":
+        """A copy with some settings replaced; values are checked and converted like those of a YAML file."""
+        if not settings:
+            return self
+        given = parse_values(Recipe, settings, "settings")
+        return replace(self, **{key: given[key] for key in settings})
+
+
+def load_recipe(name: str | Path, **settings: Any) -> Recipe:
+    """The `recipe:` section of a configuration ("wsss/voc" or a path), with some settings replaced.
+
+    Raises InputError naming file and key for anything unknown or of the wrong type.
+    """
+    path = find_config(name)
+    section = read_yaml(path).get("recipe")
+    if not isinstance(section, dict):
+        raise InputError(f"{path}: expected a section 'recipe:' with settings")
+    return parse_settings(Recipe, {**section, **settings}, str(path))
