@@ -1,7 +1,11 @@
 """What a person points at."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from iseg.errors import InputError
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -21,3 +25,28 @@ class Marks:
     negative: Sequence[Point] = ()
     lines: Sequence[Sequence[Point]] = ()
     boxes: Sequence[Box] = ()
+
+
+def as_points(given: Any, name: str) -> list[Point]:
+    """Pixels [(x, y), ...] of a list or (n, 2) array. Raises InputError naming what was given under `name`."""
+    expected = "expected pixels (x, y), e.g. [(120, 80), (200, 95)]"
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+        raise InputError(f"{name} is {given!r:.80}: {expected}")
+    return [_numbers(each, 2, name, expected) for each in given]
+
+
+def as_box(given: Any, name: str) -> Box:
+    """Corners (x0, y0, x1, y1). Raises InputError naming what was given under `name`."""
+    return _numbers(given, 4, name, "expected corners (x0, y0, x1, y1) in pixels")
+
+
+def _numbers(given: Any, count: int, name: str, expected: str) -> tuple[Any, ...]:
+    try:
+        if isinstance(given, (str, bytes)):
+            raise TypeError
+        values = tuple(float(value) for value in given)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} holds {given!r:.80}: {expected}") from None
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise InputError(f"{name} holds {given!r:.80}: {expected}")
+    return values

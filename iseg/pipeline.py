@@ -1,21 +1,23 @@
 """ISeg: image -> attention -> masks. It composes the steps of the method and has no maths of its own."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg import passes, prompt, seeds, solve
+from iseg import kinds, passes, prompt, solve
 from iseg.backbones.find import find_row
 from iseg.backbones.load import load
 from iseg.backbones.seam import Backbone
-from iseg.errors import InputError
+from iseg.errors import InputError, NotFinite
 from iseg.files.images import ImageLike, read_image, to_square
-from iseg.marks import Box, Marks, Point
+from iseg.marks import Box, Point
 from iseg.prompt import ClassWord
 from iseg.recipe import Recipe, load_recipe
 from iseg.results import Attended, Segmentation
@@ -27,7 +29,7 @@ Words = Sequence[str | ClassWord]
 class ISeg:
     """Training-free segmentation of one image at a time (`set_image`, `segment`) or of batches (`segment_batch`).
 
-    Not thread-safe: one caller at a time.
+    Threads may share one: each has its own current image, and they take turns at the model.
 
     `attend` and `solve` are its two halves: what costs a pass, and what a change of settings repeats.
     """
@@ -36,7 +38,8 @@ class ISeg:
 
     def __init__(self, backbone: Backbone, recipe: Recipe) -> None:
         self.backbone, self.recipe = backbone, recipe
-        self._state: ImageState | None = None
+        self._lock = threading.RLock()
+        self._states: WeakKeyDictionary[threading.Thread, ImageState] = WeakKeyDictionary()
 
     @classmethod
     def from_pretrained(
@@ -75,15 +78,24 @@ class ISeg:
 
         What is returned keeps the image's passes: given to `segment` it lets several images be alive at once.
         """
-        self._state = ImageState(read_image(image))
-        return self._state
+        state = ImageState(read_image(image))
+        with self._lock:
+            self._states[threading.current_thread()] = state
+        return state
 
     @property
     def image(self) -> ImageState:
-        """The current image. Raises InputError before `set_image`."""
-        if self._state is None:
+        """The current image: the thread's own, or the only one there is. Raises InputError before `set_image`."""
+        with self._lock:
+            states = list(self._states.values())
+            own = self._states.get(threading.current_thread())
+        if own is not None:
+            return own
+        if not states:
             raise InputError("no image was set: call set_image(image) first")
-        return self._state
+        if len(states) > 1:
+            raise InputError("several threads have set images: give the one that is meant, segment(..., image=IMAGE)")
+        return states[0]
 
     def segment(
         self,
@@ -121,36 +133,30 @@ class ISeg:
 
         A seed never depends on class words: it uses the self-attention of the empty prompt, computed once per image.
         """
-        given = {
+        prompts: dict[str, Any] = {
             "classes": classes, "points": points, "line": line, "box": box, "mask": mask, "boxes": boxes, "maps": maps
         }  # fmt: skip
-        kinds = [name for name, value in given.items() if value is not None]
-        if len(kinds) != 1:
-            raise InputError(
-                f"{' and '.join(kinds) or 'nothing'} was given: expected exactly one of {', '.join(given)}"
-            )
-        if negative and points is None:
-            raise InputError("negative points were given without points: expected both")
-        if names is not None and boxes is None and maps is None:
-            raise InputError("names were given without boxes or maps: expected them with one of these")
-        state, recipe = image or self.image, self.recipe.changed(**settings)
-        if classes is not None:
-            attended = self.attend_image(state, recipe, prompt.class_words(classes))
-            return solve.solve(attended, recipe, trajectory)
-        attended = self.attend_image(state, recipe)
-        grid, size = attended.grid_size, state.size
-        if boxes is not None or maps is not None:
-            columns = seeds.from_maps(maps, grid) if maps is not None else seeds.boxes(boxes or (), size, grid)
-            steps = solve.refine_columns(attended, columns, recipe)
-            return solve.conclude(steps, size, recipe, _names(names, kinds[0], columns.shape[1]), trajectory)
-        against = None
-        if mask is not None:
-            columns = seeds.rough_mask(_same_size(mask, size), grid)
-        else:
-            marks = Marks(points or (), negative, [line] if line is not None else [], [box] if box is not None else [])
-            columns, against = seeds.columns(marks, size, grid)
-        steps = solve.refine_seeds(attended, columns, recipe, against)
-        return solve.conclude(steps, size, recipe, kinds, trajectory)
+        kind = kinds.one_kind(prompts, negative, names)
+        recipe = self.recipe.changed(**settings)
+        with self._lock:
+            state = image or self.image
+
+            def attempt() -> Segmentation:
+                if kind == "classes":
+                    attended = self.attend_image(state, recipe, prompt.class_words(prompts[kind]))
+                    return solve.solve(attended, recipe, trajectory)
+                attended = self.attend_image(state, recipe)
+                first = kinds.first_maps(kind, prompts[kind], negative, names, state.size, attended.grid_size)
+                return solve.solve_maps(attended, first, recipe, kind, trajectory)
+
+            try:
+                return attempt()
+            except NotFinite:
+                state.forget()
+                with self.backbone.widened():
+                    result = attempt()
+                state.forget_latents()  # those of float32 would not do for the next pass
+                return result
 
     def attend_image(self, state: ImageState, recipe: Recipe, words: Sequence[ClassWord] = ()) -> Attended:
         """The pass of an image for some classes (none: the empty prompt), taken from what the image keeps."""
@@ -159,7 +165,8 @@ class ISeg:
             latents = state.latents(recipe.resize, lambda: self.encode([state.pixels], recipe))
             return self.attend_latents(latents, [words], [state.size], recipe)[0]
 
-        return state.attended(recipe.pass_key(words), record)
+        with self._lock:
+            return state.attended(recipe.pass_key(words), record)
 
     def square(self, image: NDArray[np.uint8], recipe: Recipe) -> Tensor:
         """An image (H, W, 3) uint8 -> (3, S, S) float32 in [0, 1] on the CPU, as the encoder takes it. Thread-safe."""
@@ -167,7 +174,8 @@ class ISeg:
 
     def encode_squares(self, squares: Sequence[Tensor]) -> Tensor:
         """B squares (3, S, S) of `square` -> latents (B, C, h, w)."""
-        return self.backbone.encode(torch.stack(list(squares)))
+        with self._lock:
+            return self.backbone.encode(torch.stack(list(squares)))
 
     def encode(self, images: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Tensor:
         """B images (H, W, 3) uint8 of any sizes -> latents (B, C, h, w)."""
@@ -183,27 +191,24 @@ class ISeg:
         self, latents: Tensor, words: Sequence[Sequence[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
     ) -> list[Attended]:
         """One batched pass over B encoded images; see `iseg.passes.attend`."""
-        return passes.attend(self.backbone, latents, words, sizes, recipe)
+        with self._lock:
+            return passes.attend(self.backbone, latents, words, sizes, recipe)
 
     def segment_batch(
-        self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], **settings: Any
+        self, images: Sequence[ImageLike], classes: Sequence[Words], **settings: Any
     ) -> list[Segmentation]:
-        """Segment B images (H, W, 3) uint8, each by its own classes; see `segment`."""
+        """Segment B images (path, PIL, or (H, W, 3) uint8 RGB), each by its own classes; see `segment`."""
+        if len(images) != len(classes):
+            raise InputError(f"{len(images)} images and {len(classes)} lists of classes were given: expected one each")
         recipe = self.recipe.changed(**settings)
-        return [solve.solve(attended, recipe) for attended in self.attend(images, classes, **settings)]
-
-
-def _same_size(mask: NDArray, size: tuple[int, int]) -> NDArray:
-    array = np.asarray(mask)
-    if array.shape != size:
-        raise InputError(f"the seed mask has shape {array.shape}: expected the image's (H, W) = {size}")
-    return array
-
-
-def _names(given: Sequence[str] | None, kind: str, count: int) -> list[str]:
-    """K names, "box 1", "map 1", ... by default."""
-    single = {"boxes": "box", "maps": "map"}[kind]
-    names = [f"{single} {k}" for k in range(1, count + 1)] if given is None else list(given)
-    if len(names) != count:
-        raise InputError(f"{len(names)} names were given for {count} {kind}: expected one each")
-    return names
+        pictures = [read_image(image) for image in images]
+        with self._lock:
+            results = []
+            for picture, words, attended in zip(
+                pictures, classes, self.attend(pictures, classes, **settings), strict=True
+            ):
+                try:
+                    results.append(solve.solve(attended, recipe))
+                except NotFinite:
+                    results.append(self.segment(words, image=ImageState(picture), **settings))
+            return results

@@ -27,9 +27,14 @@ def class_words(classes: Sequence[str | ClassWord]) -> list[ClassWord]:
     """Words or phrases as `ClassWord`s. Raises InputError for an empty list."""
     if isinstance(classes, str):
         raise InputError(f"classes is the text {classes!r}: expected a list of words, e.g. ['dog', 'sofa']")
+    if not hasattr(classes, "__iter__"):
+        raise InputError(f"classes is {classes!r:.80}: expected a list of words, e.g. ['dog', 'sofa']")
     words = [entry if isinstance(entry, ClassWord) else ClassWord(entry) for entry in classes]
     if not words:
         raise InputError("no class was given: expected at least one class word")
+    for position, entry in enumerate(words, 1):
+        if not isinstance(entry.word, str) or not isinstance(entry.focus, str | None):
+            raise InputError(f"class {position} is {entry.word!r:.80}: expected a word, e.g. 'dog'")
     return words
 
 

@@ -1,6 +1,5 @@
 """The recipe: every setting that decides a mask once the backbone is given."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any, Literal
 
 from iseg.errors import InputError
 from iseg.settings import find_config, parse_settings, parse_values, read_yaml
+
+LARGEST_WEIGHT = 1e6  # of a resolution; float32 sums of larger ones would not be finite
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,15 @@ class Recipe:
             raise InputError(f"background is {self.background!r}: expected power or a threshold in 0..1")
         if self.prompt.count("{classes}") != 1:
             raise InputError(f"prompt is {self.prompt!r}: expected a template that holds {{classes}} once")
+        if "{classes}" in self.context:
+            raise InputError(f"context is {self.context!r}: expected words without {{classes}}")
         weights = self.cross_weights.values()
-        if not all(0 <= weight < math.inf for weight in weights) or not sum(weights) > 0:
+        if not all(0 <= weight <= LARGEST_WEIGHT for weight in weights) or not sum(weights) > 0:
             given = self.cross_weights or "empty"
-            raise InputError(f"cross_weights is {given}: expected {{resolution: weight}}, e.g. {{16: 0.7, 32: 0.3}}")
+            raise InputError(
+                f"cross_weights is {given}: expected {{resolution: weight}}, e.g. {{16: 0.7, 32: 0.3}}, "
+                f"up to {LARGEST_WEIGHT:g}"
+            )
 
     def pass_key(self, words: Sequence[object]) -> str:
         """What an image's recorded pass depends on: equal keys, equal passes. Without words: the empty prompt's."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from iseg.errors import InputError
-from iseg.marks import Box, Marks, Point
+from iseg.marks import Box, Marks, Point, as_box
 
 
 def columns(marks: Marks, image_size: tuple[int, int], grid_size: int = 64) -> tuple[Tensor, Tensor | None]:
@@ -115,9 +115,9 @@ def box(box: Box, image_size: tuple[int, int], grid_size: int = 64) -> Tensor:
 
 def boxes(boxes: Sequence[Box], image_size: tuple[int, int], grid_size: int = 64) -> Tensor:
     """One column per box: (HW, K) float32. Raises InputError as `box` does, and for no box."""
-    if not len(boxes):
+    if not hasattr(boxes, "__len__") or not len(boxes):
         raise InputError("no box was given: expected at least one (x0, y0, x1, y1)")
-    return torch.cat([box(each, image_size, grid_size) for each in boxes], 1)
+    return torch.cat([box(as_box(each, "boxes"), image_size, grid_size) for each in boxes], 1)
 
 
 def from_maps(maps: np.ndarray | Tensor, grid_size: int = 64) -> Tensor:
@@ -125,7 +125,10 @@ def from_maps(maps: np.ndarray | Tensor, grid_size: int = 64) -> Tensor:
 
     Raises InputError for another shape, and for values that are negative or not finite.
     """
-    given = torch.as_tensor(maps)
+    try:
+        given = torch.as_tensor(maps)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"maps are {maps!r:.80}: expected an array (K, h, w)") from None
     if given.ndim != 3 or 0 in given.shape or given.dtype == torch.bool or given.is_complex():
         raise InputError(f"maps are {given.dtype} of shape {tuple(given.shape)}: expected (K, h, w) numbers")
     given = given.float()

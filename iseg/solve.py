@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from itertools import chain
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import cross, masks, refine, seeds
+from iseg.errors import NotFinite
+from iseg.kinds import FirstMaps
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
 
@@ -20,6 +24,17 @@ def solve(
     result = conclude(steps, attended.size, recipe, list(chain(*groups)), trajectory, class_ids)
     result.groups = groups
     return result
+
+
+def solve_maps(
+    attended: Attended, first: FirstMaps, recipe: Recipe, kind: str, trajectory: bool = False
+) -> Segmentation:
+    """First maps of one object's seeds, or of several objects -> masks; `kind` names a single object."""
+    if first.names is not None:
+        steps = refine_columns(attended, first.columns, recipe)
+    else:
+        steps = refine_seeds(attended, first.columns, recipe, first.negative)
+    return conclude(steps, attended.size, recipe, first.names or [kind], trajectory)
 
 
 @torch.inference_mode()
@@ -71,6 +86,7 @@ def conclude(
     kept = steps if trajectory else steps[:: max(1, len(steps) - 1)]  # the first and the last
     side = round(steps.shape[1] ** 0.5)
     grids = kept.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
+    check_finite(grids)
     return Segmentation(
         mask=labels.cpu().numpy(),
         names=names,
@@ -79,3 +95,12 @@ def conclude(
         working_size=recipe.working_size,
         trajectory=grids if trajectory else None,
     )
+
+
+def check_finite(maps: NDArray[np.float32]) -> None:
+    """Raises NotFinite for maps with NaN or infinity: whatever is not finite in a pass ends up in its maps."""
+    if not np.isfinite(maps).all():
+        raise NotFinite(
+            "the model's attention is not finite (NaN or infinity): its weights are broken or overflow in this "
+            "precision; try dtype float32, or another copy of the weights"
+        )

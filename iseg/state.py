@@ -60,6 +60,15 @@ class ImageState:
         """Whether the pass of a key is kept."""
         return key in self._passes
 
+    def forget(self) -> None:
+        """Drop all that was computed."""
+        self.forget_latents()
+        self._passes.clear()
+
+    def forget_latents(self) -> None:
+        """Drop the latents; the passes stay."""
+        self._latents.clear()
+
     def forget_oldest(self) -> bool:
         """Drop the least recently used pass; False if none is left."""
         if not self._passes:

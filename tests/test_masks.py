@@ -1,12 +1,19 @@
 """Scores and labels: direct formulas and invariants on non-square sizes."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iseg.masks import label_map, min_max, resize, score_maps
+from iseg.errors import InputError
+from iseg.masks import decide, label_map, min_max, resize, score_maps
+
+ROOT = Path(__file__).parent.parent
 
 
 def random_scores(classes: int, size: tuple[int, int], seed: int) -> torch.Tensor:
@@ -86,3 +93,64 @@ def test_resize_is_half_pixel_centred():
 def test_count_of_labels_must_fit():
     with pytest.raises(ValueError, match="2 maps, class_ids 1"):
         label_map(torch.rand(2, 3, 3), [1], "power")
+
+
+@given(st.integers(1, 5), st.tuples(st.integers(2, 6), st.integers(2, 6)), st.data())
+@settings(max_examples=50, deadline=None)
+def test_a_threshold_of_each_class_hides_that_class_alone(classes, size, data):
+    scores = random_scores(classes, size, data.draw(st.integers(0, 999)))
+    thresholds = [data.draw(st.floats(0, 1)) for _ in range(classes)]
+    kept = torch.stack([torch.where(m < t, torch.zeros_like(m), m) for m, t in zip(scores, thresholds, strict=True)])
+    best, index = kept.max(0)
+    expected = torch.where(best > 0, index + 1, 0)
+    assert torch.equal(label_map(scores, range(1, classes + 1), thresholds, rescale=False).long(), expected)
+
+
+def test_of_equal_scores_the_first_wins():
+    scores = torch.tensor([[[0.7, 0.2]], [[0.7, 0.9]]])
+    assert label_map(scores, [5, 9], 0.1, rescale=False).tolist() == [[5, 9]]
+
+
+@pytest.mark.parametrize("background", ["power", 0.3])
+@pytest.mark.parametrize("working_size", [None, 24])
+def test_the_decision_is_the_labels_of_all_scores(working_size, background):
+    columns = torch.rand(100, 4, generator=torch.Generator().manual_seed(3))
+    scores = score_maps(columns, (31, 47), working_size)
+    labels = label_map(scores, [1, 2, 3, 4], background, rescale=working_size is not None)
+    assert torch.equal(decide(columns, (31, 47), [1, 2, 3, 4], background, working_size), labels)
+    assert labels.dtype == torch.uint8
+
+
+def test_no_class_is_all_background():
+    assert decide(torch.zeros(16, 0), (3, 5), [], "power", None).eq(0).all()
+
+
+def test_a_256th_class_is_an_error_not_background():
+    with pytest.raises(InputError, match=r"256 classes with labels up to 256: expected 1\.\.255"):
+        decide(torch.rand(16, 256), (3, 5), range(1, 257), "power", None)
+    assert decide(torch.rand(16, 255), (3, 5), range(1, 256), 0.0, None).max() > 200
+
+
+MEMORY = """
+import torch
+from pathlib import Path
+from iseg.masks import decide
+
+def peak():
+    line = next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+columns, size = torch.rand(64, 80), (1500, 2000)
+decide(columns[:, :1], (40, 60), [1], "power", 64)
+before = peak()
+labels = decide(columns, size, range(1, 81), "power", 64)
+print(peak() - before, labels.max().item())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc to read the peak memory from")
+def test_many_classes_on_a_large_image_take_the_memory_of_a_few_maps():
+    out = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT)
+    grown, highest = map(float, out.stdout.split())
+    assert highest > 40
+    assert grown < 8 * 1500 * 2000 * 4 / 2**20  # MB; all 80 score maps would take ten times as much

@@ -1,10 +1,13 @@
 """ISeg with the embedded model: shapes, caches, batches, seeds, bad calls."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from iseg import ClassWord, ISeg, masks
+from iseg import ClassWord, ISeg, masks, refine
 from iseg.errors import InputError
 from iseg.results import KEPT_MATRICES
 
@@ -212,7 +215,33 @@ def test_focus_words(seg):
         ({"box": (0, 0, 141, 5)}, "outside the image"),
         ({"negative": [(3, 3)], "box": (0, 0, 5, 5)}, "negative points were given without points"),
         ({"mask": np.ones((3, 3))}, r"seed mask has shape \(3, 3\)"),
+        ({"mask": np.array([["a"] * 140] * 90)}, "seed mask has shape .* type <U1"),
+        ({"mask": np.full((90, 140), np.nan)}, "expected numbers"),
+        ({"classes": [None]}, "class 1 is None: expected a word"),
+        ({"classes": 5}, "classes is 5: expected a list of words"),
+        ({"classes": [ClassWord("cat", 3)]}, "class 1 is 'cat'"),
+        ({"points": [(np.nan, 3)]}, r"points holds \(nan, 3\): expected pixels"),
+        ({"points": [(3, np.inf)]}, "points holds"),
+        ({"points": 5}, "points is 5: expected pixels"),
+        ({"points": [1, 2]}, "points holds 1: expected pixels"),
+        ({"points": [(1, 2, 3)]}, r"points holds \(1, 2, 3\)"),
+        ({"points": [("a", "b")]}, "points holds"),
+        ({"points": [(3, 3)], "negative": [(10**400, 1)]}, r"negative holds \(1000"),
+        ({"line": [(3, 3), (1e9, 3)]}, "outside the image"),
+        ({"line": "3,3"}, "line is '3,3'"),
+        ({"box": (0, 0, 5)}, r"box holds \(0, 0, 5\): expected corners"),
+        ({"box": "abcd"}, "box holds 'abcd'"),
+        ({"boxes": [(0, 0, 5, 5), None]}, "boxes holds None"),
+        ({"boxes": []}, "no box was given"),
+        ({"boxes": [(0, 0, 5, 5)], "names": ["a", "b"]}, "2 names were given for 1 boxes"),
+        ({"classes": ["cat"], "names": ["a"]}, "names were given without boxes or maps"),
+        ({"maps": np.ones((4, 4))}, r"maps are torch.float64 of shape \(4, 4\): expected \(K, h, w\)"),
+        ({"maps": -np.ones((1, 4, 4))}, "expected finite values of at least 0"),
+        ({"maps": np.full((1, 4, 4), np.inf)}, "expected finite values"),
+        ({"maps": "abc"}, "maps are 'abc': expected an array"),
         ({"classes": ["cat"], "iterations": -1}, "iterations is -1"),
+        ({"classes": ["cat"], "context": "{classes}"}, "context is '{classes}'"),
+        ({"classes": ["cat"], "cross_weights": {8: 1e308, 16: 1e308}}, r"up to 1e\+06"),
         ({"classes": ["cat"], "self_heads": [99]}, "self_heads names head 99"),
         ({"classes": ["cat"], "colour": 1}, "unknown key 'colour'"),
     ],
@@ -231,3 +260,105 @@ def test_a_recipe_that_does_not_fit_is_found_before_loading(monkeypatch):
     monkeypatch.setattr("iseg.pipeline.load", lambda *args: pytest.fail("weights were loaded"))
     with pytest.raises(InputError, match="cross_heads at 16 names head 76"):
         ISeg.from_pretrained("tiny", recipe="wsss/voc")
+
+
+def test_maps_from_outside_are_refined_and_decided_like_any(seg):
+    out = seg.segment(classes=["cat", "dog"], iterations=3)
+    again = seg.segment(maps=out.seeds, names=["cat", "dog"], iterations=3)
+    # seeds do not see the words: the self-attention is that of the empty prompt
+    alone = seg.attend_image(seg.image, seg.recipe)
+    expected = refine.refine(alone.reduced(seg.recipe), torch.from_numpy(out.seeds).flatten(1).T, 3)
+    grid = out.maps.shape[-1]
+    np.testing.assert_allclose(again.maps, expected.T.reshape(2, grid, grid), atol=1e-7)
+    assert again.names == ["cat", "dog"]
+    assert again.mask.shape == (90, 140)
+
+
+def test_maps_of_another_resolution_cover_the_whole_image(seg):
+    grid = seg.segment(classes=["cat"]).maps.shape[-1]
+    left = np.zeros((1, 3, 200))
+    left[:, :, :100] = 1
+    out = seg.segment(maps=left, iterations=0)
+    assert out.names == ["map 1"]
+    assert out.seeds.shape == (1, grid, grid)
+    assert out.seeds[0, :, : grid // 2 - 1].min() > out.seeds[0, :, grid // 2 + 1 :].max()
+
+
+def test_many_boxes_are_single_boxes_with_one_product(seg):
+    boxes = [(10, 10, 60, 60), (70, 20, 130, 80), (0, 0, 20, 20)]
+    out = seg.segment(boxes=boxes, names=["a", "b", "c"])
+    assert out.names == ["a", "b", "c"]
+    assert set(np.unique(out.mask)) <= {0, 1, 2, 3}
+    for k, box in enumerate(boxes):
+        single = seg.segment(box=box)
+        unit = [maps / maps.max() for maps in (out.maps[k], single.maps[0])]
+        np.testing.assert_allclose(unit[0], unit[1], atol=1e-4)
+    assert seg.segment(boxes=boxes).names == ["box 1", "box 2", "box 3"]
+
+
+def test_several_images_are_alive_at_once(seg, scene, passes):
+    first, other = seg.image, scene[:60, ::-1]
+    alone = seg.segment(classes=["cat"])
+    second = seg.set_image(other)
+    assert seg.segment(classes=["cat"]).mask.shape == (60, 140)
+    assert np.array_equal(seg.segment(classes=["cat"], image=first).mask, alone.mask)
+    assert len(passes) == 2
+    assert second.nbytes > second.pixels.nbytes
+
+
+def test_a_batch_takes_images_as_set_image_does(seg, scene):
+    expected = seg.segment(classes=["cat"])
+    floats, grey = scene.astype(np.float32) / 255, Image.fromarray(scene)
+    for image in (floats, grey, scene):
+        assert np.array_equal(seg.segment_batch([image], [["cat"]])[0].mask, expected.mask)
+    with pytest.raises(InputError, match="2 images and 1 lists of classes"):
+        seg.segment_batch([scene, scene], [["cat"]])
+    with pytest.raises(InputError, match="float image holds"):
+        seg.segment_batch([scene.astype(np.float32)], [["cat"]])
+
+
+def test_threads_share_a_model(tiny, scene):
+    seg, wrong = ISeg(tiny.backbone, tiny.recipe), []
+    images = [np.roll(scene, 17 * k, axis=1) for k in range(4)]
+    expected = []
+    for image in images:
+        seg.set_image(image)
+        expected.append((seg.segment(classes=["cat"]).mask, seg.segment(points=[(60, 40)]).mask))
+
+    def work(k: int) -> None:
+        for _ in range(3):
+            seg.set_image(images[k])
+            masks_made = (seg.segment(classes=["cat"]).mask, seg.segment(points=[(60, 40)]).mask)
+            if not all(map(np.array_equal, masks_made, expected[k])):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_an_image_set_by_another_thread_is_used_while_it_is_the_only_one(tiny, scene):
+    seg = ISeg(tiny.backbone, tiny.recipe)
+    keep = threading.Event()
+
+    def setter() -> None:
+        seg.set_image(scene)
+        ready.set()
+        keep.wait(60)
+
+    threads = []
+    for _ in range(2):
+        ready = threading.Event()
+        threads.append(threading.Thread(target=setter))
+        threads[-1].start()
+        ready.wait(60)
+        if len(threads) == 1:
+            assert seg.segment(points=[(60, 40)]).mask.shape == (90, 140)
+    with pytest.raises(InputError, match="several threads have set images"):
+        seg.segment(points=[(60, 40)])
+    keep.set()
+    for thread in threads:
+        thread.join()

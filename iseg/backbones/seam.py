@@ -1,6 +1,7 @@
 """What the pipeline sees of a diffusion model, whatever its family."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -44,6 +45,9 @@ class Backbone(Protocol):
 
     def noised(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) with the row's fixed noise, the same for every image, at its timestep."""
+
+    def widened(self) -> AbstractContextManager[None]:
+        """A block in which the model computes in float32. Raises NotFinite where it does so already."""
 
     def record(self, latents: Tensor, condition: Condition, layers: Layers) -> Record:
         """One pass over noised latents (B, C, h, w), which ends after the last recorded layer."""

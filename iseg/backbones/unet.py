@@ -1,8 +1,8 @@
 """The UNet family: Stable Diffusion 1.x, 2.x, Turbo (method step 1)."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from iseg.backbones.recording import PassEnded, Recording, attention_module, end
 from iseg.backbones.seam import Condition
 from iseg.backbones.table import BackboneRow
 from iseg.backbones.vae import latents_of
-from iseg.errors import InputError
+from iseg.errors import InputError, NotFinite
 from iseg.prompt import Prompt
 
 KEPT_PROMPTS = 64  # encoded prompts kept: a data set asks for the same classes again and again
@@ -81,6 +81,33 @@ class UNetBackbone:
     def forget_prompts(self) -> None:
         """Drop the kept prompts."""
         self._embedded.clear()
+
+    @contextmanager
+    def widened(self) -> Iterator[None]:
+        """A block in which the networks compute in float32, with the weights they have; as before afterwards.
+
+        Raises NotFinite where they compute in float32 already, InputError where the device has no room for it.
+        """
+        if self.dtype == torch.float32:
+            raise NotFinite(
+                "the model's attention is not finite (NaN or infinity) in float32 either: its weights are broken; "
+                "expected another copy of them"
+            )
+        networks = (self.text_encoder, self.vae, self.unet)
+        held = [next(network.parameters()).dtype for network in networks]
+        narrow, self.dtype = self.dtype, torch.float32
+        self.forget_prompts()
+        try:
+            for network in networks:
+                network.float()
+            yield
+        except torch.OutOfMemoryError:
+            raise InputError("no room to compute in float32 what is not finite: expected a larger device") from None
+        finally:
+            for network, dtype in zip(networks, held, strict=True):
+                network.to(dtype)
+            self.dtype = narrow
+            self.forget_prompts()
 
     @torch.inference_mode()
     def record(self, latents: Tensor, condition: Condition, layers: Layers, early_exit: bool = True) -> Record:

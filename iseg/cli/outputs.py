@@ -95,8 +95,8 @@ def _asked(job: Job, result: Segmentation) -> dict[str, Any]:
     """The prompt, with the passes that its classes were split over if one was too short for them."""
     if job.classes is None and job.vocabulary is None:
         marks = job.marks
-        asked = {"points": marks.points, "negative": marks.negative, "line": [*chain(*marks.lines)]}
-        return {key: value for key, value in {**asked, "box": [*chain(*marks.boxes)]}.items() if value}
+        given = {"points": marks.points, "negative": marks.negative, "line": [*chain(*marks.lines)]}
+        return {key: value for key, value in {**given, "box": [*chain(*marks.boxes)]}.items() if value}
     asked: dict[str, Any] = {"vocabulary": job.vocabulary} if job.classes is None else {}
     asked["classes"] = result.names
     return asked if len(result.groups) < 2 else asked | {"passes": result.groups}
