@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from pathlib import Path
 
+import lean
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,3 +48,52 @@ def test_it_runs_outside_the_clone(wheel, tmp_path):
     out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert out.returncode == 0, out.stderr
     assert out.stdout.strip().endswith("(40, 70)")
+
+
+def iseg(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The `iseg` command of an environment, in an empty folder of its own."""
+    return subprocess.run(
+        [str(python), "-m", "iseg", *arguments], cwd=folder, env={"PATH": "", "HOME": str(folder)},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_the_base_install_segments_and_says_what_more_needs(wheel, tmp_path):
+    python = lean.environment(tmp_path / "venv", wheel)
+    missing = "import importlib.util as u; print([n for n in ('accelerate', 'scipy', 'gradio') if u.find_spec(n)])"
+    assert subprocess.run([str(python), "-c", missing], capture_output=True, text=True).stdout.strip() == "[]"
+    scene = str(ROOT / "examples" / "scenes" / "bus_cat.jpg")
+    done = iseg(python, tmp_path, "segment", scene, "--classes", "bus; cat", "--model", "tiny", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "iseg-results" / "bus_cat.png") as mask, Image.open(scene) as image:
+        assert mask.size == image.size
+    page = iseg(python, tmp_path, "page")
+    assert (page.returncode, page.stdout) == (2, "")
+    assert page.stderr == "error: the page needs gradio: install it with pip install 'iseg[page]'\n"
+    coco = iseg(python, tmp_path, "segment", scene, "--classes", "bus", "--model", "tiny", "--save", "coco")
+    assert coco.returncode == 2
+    assert "pycocotools: install it with pip install 'iseg[data]'" in coco.stderr
+
+
+def test_with_its_extra_the_page_is_served_from_the_wheel(wheel, tmp_path):
+    python = lean.environment(tmp_path / "venv", wheel, "page")
+    environment = {"PATH": "", "HOME": str(tmp_path), "no_proxy": "127.0.0.1", "PYTHONUNBUFFERED": "1"}
+    command = [str(python), "-m", "iseg", "page", "--port", "0", "--model", "tiny", "--device", "cpu"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            lines = []
+            for line in server.stdout:
+                lines.append(line)
+                if line.startswith("iSeg is at "):
+                    break
+            assert "iSeg is at " in "".join(lines[-1:]), "".join(lines)
+            address = lines[-1].split()[3]
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            assert "iseg" in opener.open(address, timeout=60).read().decode().lower()
+            script = opener.open(f"{address.rstrip('/')}/workbench/main.js", timeout=60).read()
+            assert script == (ROOT / "iseg" / "page" / "web" / "main.js").read_bytes()
+        finally:
+            server.terminate()
