@@ -24,6 +24,7 @@ from iseg.files.images import read_image
 from iseg.results import Segmentation
 
 SUM = 1e-4  # how far a sum of probabilities may be from 1
+SPELLED = ("cat", "potted plant", "motorbike")
 ROOM = 2**30  # bytes that a pass takes beside the weights, roughly
 
 
@@ -79,7 +80,8 @@ class Model:
 
     def tokenizer(self) -> Finding:
         """The token spans of a known prompt spell its words, and the text encoder takes the ids."""
-        seg, words = self._seg(), self.cases[0].words
+        seg, known = self._seg(), self.row.words
+        words = [word for word in SPELLED if known is None or word in known]
         read = seg.backbone.tokenizer
         made = prompt.build(seg.recipe.prompt, prompt.class_words(words), seg.recipe.context)
         ids, spans = prompt.tokenize(read, made)
