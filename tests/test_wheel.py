@@ -1,5 +1,6 @@
 """A wheel works like a clone: the configurations and the embedded model travel inside it."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -34,6 +35,8 @@ def test_what_the_wheel_holds(wheel):
     assert {f"iseg/{name}" for name in configs} <= set(names)
     model = [path.relative_to(ROOT).as_posix() for path in (ROOT / "iseg" / "models" / "tiny").rglob("*")]
     assert {name for name in model if (ROOT / name).is_file()} <= set(names)
+    pictures = (ROOT / "iseg" / "cli" / "check" / "data").iterdir()
+    assert {path.relative_to(ROOT).as_posix() for path in pictures} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "scripts/", "ui/"))]
     assert wheel.stat().st_size < 30_000_000
 
@@ -45,3 +48,15 @@ def test_it_runs_outside_the_clone(wheel, tmp_path):
     out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert out.returncode == 0, out.stderr
     assert out.stdout.strip().endswith("(40, 70)")
+
+
+def test_it_checks_itself_outside_the_clone(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    command = [sys.executable, "-m", "iseg", "check", "--model", "tiny", "--device", "cpu"]
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "", "OMP_NUM_THREADS": "1"}
+    out = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (out.returncode, out.stderr) == (0, ""), out.stdout
+    items = {each["name"]: each for each in json.loads((tmp_path / "iseg-check.json").read_text())["items"]}
+    assert items["iseg"]["values"]["place"] == str(tmp_path / "site" / "iseg")
+    assert items["picture bus_cat"]["verdict"] == "ok"
+    assert {"extra data", "extra page"} <= set(items)  # of the wheel's own metadata
