@@ -197,10 +197,10 @@ class TestReport:
         assert [(item["name"], item["verdict"]) for item in report.items] == [("first", "ok"), ("model", "FAILED")]
 
     def test_secrets_and_homes_are_hidden(self, monkeypatch):
-        monkeypatch.setenv("HOME", "/people/ann")
-        text = "https://ann:pw@hub.example/a?Signature=abc hf_abcdefghijkl at /people/ann/x, /people/ann, /people/anna/x"
-        assert clean(text) == "https://***@hub.example/a?... hf_*** at ~/x, ~, /people/anna/x"
-        assert plain({"place": Path("/people/ann/x").as_posix()}) == {"place": "~/x"}
+        monkeypatch.setenv("HOME", "/homes/ann")
+        text = "https://ann:pw@hub.example/a?Signature=abc hf_abcdefghijkl at /homes/ann/x, /homes/ann, /homes/anna/x"
+        assert clean(text) == "https://***@hub.example/a?... hf_*** at ~/x, ~, /homes/anna/x"
+        assert plain({"place": Path("/homes/ann/x").as_posix()}) == {"place": "~/x"}
 
     def test_a_reader_that_goes_away_does_not_stop_it(self, tmp_path):
         code = (
