@@ -5,6 +5,7 @@
     python -m scripts.benchmark --model sd21-shape --device cuda --dtypes float16,bfloat16 --batches 1,4,16 --compile
     python -m scripts.benchmark --growth docs                     # time and memory against images, classes, grid
     python -m scripts.benchmark --agreement 100                   # precisions against float32: masks, mIoU
+    python -m scripts.benchmark --agreement 100 --device cuda --dtypes float16,bfloat16,float32    # those of a GPU
     python -m scripts.benchmark --agreement 1 --model sd21-base --vae taesd    # real weights, on photographs
     python -m scripts.benchmark --profile 64                      # a run over 64 images: what takes the time, GPU busy
     python -m scripts.benchmark --check                           # exit 1 if a ratio is worse than its limit
@@ -22,6 +23,7 @@ from typing import Any
 
 from iseg.backbones.load import pick_device, pick_dtype
 from iseg.backbones.table import load_row
+from iseg.cli.check.machine import device_name
 from iseg.errors import InputError
 from scripts.bench.case import Case
 from scripts.bench.report import add_to_json, case_table, stage_table
@@ -62,15 +64,25 @@ def weights_of(model: str) -> str:
     return str(ensure_random_model(RANDOM_MODEL))
 
 
+def backbone_of(options: argparse.Namespace) -> str:
+    """The row of the table whose layers the model has."""
+    return "tiny" if options.model == "tiny" else "sd21-base"
+
+
+def dtypes_of(options: argparse.Namespace) -> list[str]:
+    """Names of the precisions to measure on the device, each once."""
+    row, device = load_row(backbone_of(options)), pick_device(options.device)
+    return list(dict.fromkeys(pick_dtype(dtype, device, row.cpu_dtype) for dtype in options.dtypes.split(",")))
+
+
 def cases(options: argparse.Namespace) -> list[Case]:
     """What the options ask for, the plain path first."""
-    backbone = "tiny" if options.model == "tiny" else "sd21-base"
+    backbone = backbone_of(options)
     common: dict[str, Any] = {"model": weights_of(options.model), "backbone": backbone, "repeats": options.repeats}
-    chosen = [Case("plain", dtype="float32", **common)] if options.baseline else []
     common["device"] = options.device
-    row, device = load_row(backbone), pick_device(options.device)
-    dtypes = [pick_dtype(dtype, device, row.cpu_dtype) for dtype in options.dtypes.split(",")]
-    for dtype in dict.fromkeys(dtypes):
+    chosen = [Case("plain", dtype="float32", **common)] if options.baseline else []
+    dtypes = dtypes_of(options)
+    for dtype in dtypes:
         for batch in options.batches:
             one = Case("iseg", dtype=dtype, batch=batch, vae=options.vae, **common)
             chosen.append(one)
@@ -113,7 +125,7 @@ def sizes(text: str) -> list[int]:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="tiny, sd21-shape (random weights, 5 GB on disk) or a folder")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--device", default="cpu", help="what is measured: cpu, cuda or mps")
     parser.add_argument("--dtypes", default="auto,float32", help="of auto, mixed, float32, float16, bfloat16")
     parser.add_argument("--batches", type=sizes, default=[1], help="images per pass, e.g. 1,4,16")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
@@ -146,7 +158,11 @@ def measure(options: argparse.Namespace) -> int:
     elif options.agreement:
         from scripts.bench.agreement import agreement
 
-        result = agreement(options.agreement, options.dtypes.split(","), options.vae, weights_of(options.model))
+        model, device = weights_of(options.model), pick_device(options.device)
+        result = {
+            "device": device_name(device),
+            **agreement(options.agreement, dtypes_of(options), options.vae, model, device),
+        }
     elif options.profile:
         from scripts.bench.dataset import profile
 

@@ -1,5 +1,6 @@
 """A wheel works like a clone: the configurations and the embedded model travel inside it."""
 
+import json
 import subprocess
 import sys
 import urllib.request
@@ -37,6 +38,8 @@ def test_what_the_wheel_holds(wheel):
     assert {f"iseg/{name}" for name in configs} <= set(names)
     model = [path.relative_to(ROOT).as_posix() for path in (ROOT / "iseg" / "models" / "tiny").rglob("*")]
     assert {name for name in model if (ROOT / name).is_file()} <= set(names)
+    pictures = (ROOT / "iseg" / "cli" / "check" / "data").iterdir()
+    assert {path.relative_to(ROOT).as_posix() for path in pictures} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "scripts/", "ui/"))]
     assert wheel.stat().st_size < 30_000_000
 
@@ -97,3 +100,15 @@ def test_with_its_extra_the_page_is_served_from_the_wheel(wheel, tmp_path):
             assert script == (ROOT / "iseg" / "page" / "web" / "main.js").read_bytes()
         finally:
             server.terminate()
+
+
+def test_it_checks_itself_outside_the_clone(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    command = [sys.executable, "-m", "iseg", "check", "--model", "tiny", "--device", "cpu"]
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "", "OMP_NUM_THREADS": "1"}
+    out = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (out.returncode, out.stderr) == (0, ""), out.stdout
+    items = {each["name"]: each for each in json.loads((tmp_path / "iseg-check.json").read_text())["items"]}
+    assert items["iseg"]["values"]["place"] == str(tmp_path / "site" / "iseg")
+    assert items["picture bus_cat"]["verdict"] == "ok"
+    assert {"extra data", "extra page"} <= set(items)  # of the wheel's own metadata

@@ -14,6 +14,7 @@ COMMANDS = {
     "segment": "cut images into objects: by class words, points, a line or a box",
     "page": "serve the interactive page: points, scribbles, boxes and words in the browser",
     "models": "list the backbones and whether their weights are at hand",
+    "check": "check this machine and a model on it: what a bug report should hold",
 }
 BAD_USAGE, INTERRUPTED = 2, 130
 

@@ -1,14 +1,16 @@
-"""What a precision, or another VAE, does to masks, against float32 and the model's own VAE."""
+"""What a device's precision, or another VAE, does to masks, against float32 on the CPU and the model's own VAE."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from iseg import ISeg
+from iseg.cli.check.machine import device_name
 from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.files.images import read_image
 from scripts.bench.report import table
@@ -18,20 +20,25 @@ SEED = 3  # the scenes of the model card
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 SHOWN_ON = {"chelsea.jpg": ["cat"], "coffee.jpg": ["cup", "spoon"]}
 PLAIN = "float32"
+CPU = torch.device("cpu")
 
 Pair = tuple[NDArray[np.uint8], list[str], NDArray[np.uint8] | None]  # image, words, truth
 
 
-def agreement(scenes: int, dtypes: list[str], vae: str | None, model: str = "tiny") -> dict[str, Any]:
-    """mIoU (%) of every precision where there is truth, and the share of pixels (%) whose label is that of float32.
+def agreement(
+    scenes: int, dtypes: list[str], vae: str | None, model: str = "tiny", device: torch.device = CPU
+) -> dict[str, dict[str, Any]]:
+    """mIoU (%) of every precision of a device where there is truth, and the share of pixels (%) labelled as by float32.
 
-    The embedded model works on pictogram scenes with truth, any other on the photographs of `examples/`; `vae` is for
-    these: the embedded model's latents are not Stable Diffusion's.
+    That is float32 on the CPU, whatever the device. The embedded model works on pictogram scenes with truth, any other
+    on the photographs of `examples/`; `vae` is for these: the embedded model's latents are not Stable Diffusion's.
     """
     models = {PLAIN: ISeg.from_pretrained(model, device="cpu", dtype=PLAIN)}
-    models |= {dtype: ISeg.from_pretrained(model, device="cpu", dtype=dtype) for dtype in dtypes if dtype != PLAIN}
+    for dtype in dtypes:
+        if (dtype, device.type) != (PLAIN, "cpu"):
+            models[named(dtype, device)] = ISeg.from_pretrained(model, device=device, dtype=dtype)
     if vae:
-        models[f"vae {vae}"] = ISeg.from_pretrained(model, device="cpu", dtype=PLAIN, vae=vae)
+        models[named(f"vae {vae}", device)] = ISeg.from_pretrained(model, device=device, dtype=PLAIN, vae=vae)
     words = models[PLAIN].backbone.row.words or []
     ids = {word: i for i, word in enumerate(words[:20], 1)}
     scores = {name: ConfusionMatrix(21) for name in models}
@@ -54,8 +61,13 @@ def agreement(scenes: int, dtypes: list[str], vae: str | None, model: str = "tin
         [name, "" if row["mIoU"] is None else f"{row['mIoU']:.2f}", f"{row['equal pixels']:.3f}"]
         for name, row in result.items()
     ]
-    print(table([Path(model).name, "mIoU %", f"pixels equal to {PLAIN} %"], rows))
+    print(table([f"{Path(model).name} on {device_name(device)}", "mIoU %", f"pixels equal to {PLAIN} %"], rows))
     return result
+
+
+def named(what: str, device: torch.device) -> str:
+    """A row's name: the CPU, where the reference is, goes without saying."""
+    return what if device.type == "cpu" else f"{what} on {device.type}"
 
 
 def _scenes(count: int) -> Iterator[Pair]:

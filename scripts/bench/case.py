@@ -4,13 +4,11 @@ python -m scripts.bench.case '{"path": "iseg", "model": "tiny", "dtype": "float3
 """
 
 import json
-import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +17,12 @@ from numpy.typing import NDArray
 
 from iseg import ISeg
 from iseg.backbones.find import find_row, locate
+from iseg.backbones.load import pick_device
 from iseg.backbones.seam import Condition
+from iseg.backbones.unet import UNetBackbone
+from iseg.cli.check.machine import device_name, peak_memory
 from iseg.recipe import Recipe, load_recipe
-from scripts.bench.peaks import count_flop, measure_peaks, synchronize
+from scripts.bench.peaks import busy_share, count_flop, measure_peaks, synchronize
 from scripts.bench.plain import PlainPath
 from scripts.bench.stages import stopwatch
 
@@ -69,21 +70,6 @@ def words_of(case: Case) -> list[str]:
     return ["cat", "dog", "person", "car", "bird"][: case.classes]
 
 
-def peak_memory(device: torch.device) -> dict[str, float]:
-    """MB: resident set of this process, and the device's own where there is one (on mps: what is held now)."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage's figure starts at that of the process which started this one
-        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
-        peak = {"peak RSS MB": int(line.split()[1]) / 1024}
-    else:
-        peak = {"peak RSS MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
-    if device.type == "cuda":
-        peak["peak device MB"] = torch.cuda.max_memory_allocated(device) / 2**20
-    elif device.type == "mps":
-        peak["peak device MB"] = torch.mps.driver_allocated_memory() / 2**20
-    return peak
-
-
 def with_rest(spent: dict[str, float], whole: str) -> dict[str, float]:
     """Seconds of the stages, with `other`: what of the whole no stage accounts for."""
     accounted = sum(seconds for stage, seconds in spent.items() if stage != whole)
@@ -95,34 +81,46 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {stage: statistics.median(each.get(stage, 0.0) for each in rounds) for stage in rounds[0]}
 
 
+def unet_of(seg: ISeg) -> UNetBackbone:
+    """The backbone as the benchmark needs it: with networks of its own, which it can compile and forget prompts of."""
+    assert isinstance(seg.backbone, UNetBackbone), f"the benchmark measures UNets, not {type(seg.backbone).__name__}"
+    return seg.backbone
+
+
 def measure_iseg(case: Case) -> dict[str, Any]:
     """Stages, total, memory and FLOP of the real path."""
     image, words = picture(), words_of(case)
     started = time.perf_counter()
     seg = ISeg.from_pretrained(case.model, recipe_of(case), case.device, case.dtype, case.backbone, case.vae)
     loaded = time.perf_counter() - started
-    parts: Any = seg.backbone
+    parts = unet_of(seg)
     rounds = []
     if case.compile:
         parts.compile()
+
+    def once() -> None:
+        seg.segment_batch([image] * case.batch, [words] * case.batch)
+
     for _ in range(case.repeats + 1):
         parts.forget_prompts()
         with stopwatch(parts.device) as spent:
             start = time.perf_counter()
-            seg.segment_batch([image] * case.batch, [words] * case.batch)
+            once()
             synchronize(parts.device)
             spent["total"] = time.perf_counter() - start
         rounds.append(with_rest(spent, "total"))
     memory = peak_memory(parts.device)
+    busy = busy_share(once, parts.device)
     peaks = measure_peaks(parts.device, parts.dtype)
-    return {"load": loaded, "stages": medians(rounds[1:]), "first": rounds[0]["total"], **memory, "peaks": peaks,
-            "flop": {} if case.compile else flop(seg, words, case.batch)}  # fmt: skip
+    counted = {} if case.compile else flop(seg, words, case.batch)
+    measured = {"stages": medians(rounds[1:]), "first": rounds[0]["total"], **memory, "busy": busy}
+    return {"load": loaded, **measured, "peaks": peaks, "flop": counted}
 
 
 @torch.inference_mode()
 def flop(seg: ISeg, words: list[str], batch: int) -> dict[str, int]:
     """FLOP of the three networks, up to the last recorded layer."""
-    parts: Any = seg.backbone
+    parts = unet_of(seg)
     recipe = seg.recipe
     side = parts.row.image_size
     images = torch.rand(batch, 3, side, side)
@@ -144,9 +142,10 @@ def measure_plain(case: Case) -> dict[str, Any]:
     """Stages, total and memory of the plain path; always float32, one image at a time."""
     image, words = picture(), words_of(case)
     backbone = find_row(case.model, case.backbone)
-    path = PlainPath(locate(backbone), backbone, recipe_of(case))
+    device = pick_device(case.device)
+    path = PlainPath(locate(backbone), backbone, recipe_of(case), device)
     rounds = [path.run(image, words) for _ in range(case.repeats + 1)]
-    return {"stages": medians(rounds[1:]), "first": rounds[0]["total"], **peak_memory(torch.device("cpu"))}
+    return {"stages": medians(rounds[1:]), "first": rounds[0]["total"], **peak_memory(device)}
 
 
 def measure_interaction(case: Case) -> dict[str, Any]:
@@ -171,7 +170,8 @@ def measure_interaction(case: Case) -> dict[str, Any]:
 def main() -> None:
     case = Case(**json.loads(sys.argv[1]))
     measure = {"iseg": measure_iseg, "plain": measure_plain, "interaction": measure_interaction}[case.path]
-    print(json.dumps({"case": asdict(case), **measure(case)}))
+    device = device_name(pick_device(case.device))
+    print(json.dumps({"case": asdict(case), "device": device, **measure(case)}))
 
 
 if __name__ == "__main__":

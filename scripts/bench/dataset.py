@@ -2,16 +2,12 @@
 
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity
-from torch.profiler import profile as torch_profile
-
 from iseg import ISeg
+from iseg.cli.check.machine import device_name
 from iseg.data import open_items
 from iseg.data.classes import load_classes
 from iseg.data.items import Item
@@ -19,8 +15,8 @@ from iseg.errors import InputError
 from iseg.evaluate.config import Evaluation, load_evaluation, variants
 from iseg.evaluate.outputs import Outputs
 from iseg.evaluate.run import Runner
-from scripts.bench.case import Case
-from scripts.bench.peaks import synchronize
+from scripts.bench.case import Case, unet_of
+from scripts.bench.peaks import kernel_seconds, profiled, synchronize
 from scripts.train_tiny.make_set import make_set
 
 SHOWN, SEED, SIZE = 12, 12, (375, 500)
@@ -36,26 +32,27 @@ def profile(images: int, case: Case) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         make_set(Path(scratch) / "scenes", 2 * images, SEED, SIZE)  # half of them are the split `train`
         config = "wsss/demo" if case.backbone == "tiny" else "wsss/voc"
-        settings = load_evaluation(
+        settings: Evaluation = load_evaluation(
             ["--config", config, "--data.root", f"{scratch}/scenes", "--batch_size", str(case.batch)], "profile"
         )
         items = open_items("voc", "train", f"{scratch}/scenes", None)
         seg = ISeg.from_pretrained(case.model, settings.recipe, case.device, case.dtype, case.backbone, case.vae)
         if case.compile:
-            seg.backbone.compile()
+            unet_of(seg).compile()
         run(seg, settings, items[: case.batch], Path(scratch) / "first")
         start = time.perf_counter()
         run(seg, settings, items, Path(scratch) / "timed")
         seconds = time.perf_counter() - start
-        cuda = seg.backbone.device.type == "cuda"
-        with torch_profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as recorded:
-            run(seg, settings, items, Path(scratch) / "profiled")
-    result: dict[str, Any] = {"images": images, "s / image": seconds / images, "busy": None}
-    if cuda:
-        kernels = [event for event in recorded.events() or () if event.device_type == DeviceType.CUDA]
-        busy = covered((event.time_range.start, event.time_range.end) for event in kernels) / 1e6
-        result["busy"] = busy / seconds
-    result["operators"] = shares(recorded.key_averages(), cuda)
+        device = seg.backbone.device
+        recorded = profiled(lambda: run(seg, settings, items, Path(scratch) / "profiled"), device)
+    cuda = device.type == "cuda"
+    result = {
+        "device": device_name(device),
+        "images": images,
+        "s / image": seconds / images,
+        "busy": kernel_seconds(recorded) / seconds if cuda else None,
+        "operators": shares(recorded.key_averages(), cuda),
+    }
     show(result)
     return result
 
@@ -73,15 +70,6 @@ def run(seg: ISeg, settings: Evaluation, items: list[Item], out: Path) -> None:
         raise InputError(f"{name}: {reason}")
 
 
-def covered(spans: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of (start, end) intervals."""
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
-
-
 def shares(averages: Any, cuda: bool) -> dict[str, float]:
     """{operator: share of the operators' own time}, of the GPU's where there is one; the largest."""
     spent = {
@@ -94,6 +82,7 @@ def shares(averages: Any, cuda: bool) -> dict[str, float]:
 def show(result: dict[str, Any]) -> None:
     """Print the figures of `profile`."""
     busy = "" if result["busy"] is None else f", GPU busy {100 * result['busy']:.0f} % of the time"
-    print(f"{result['images']} images, {1000 * result['s / image']:.1f} ms an image from JPEG to PNG{busy}")
+    speed = f"{1000 * result['s / image']:.1f} ms an image from JPEG to PNG"
+    print(f"on {result['device']}: {result['images']} images, {speed}{busy}")
     for name, share in result["operators"].items():
         print(f"{100 * share:5.1f} %  {name}")

@@ -1,13 +1,15 @@
-"""What the machine can do: measured GEMM and convolution rates, and the FLOP of a call."""
+"""What the machine can do: measured GEMM and convolution rates, the FLOP of a call, how busy it keeps a GPU."""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.autograd import DeviceType
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 CONVOLUTIONS = ((128, 512), (320, 64))  # channels and side of the VAE's first level and of the UNet's
@@ -55,3 +57,38 @@ def count_flop(call: Callable[[], Any]) -> int:
     with counter, sdpa_kernel(SDPBackend.MATH):  # fused attention on the CPU is not counted
         call()
     return counter.get_total_flops()
+
+
+def profiled(call: Callable[[], Any], device: torch.device) -> profile:
+    """A call as torch's profiler sees it, a GPU's kernels included."""
+    seen = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=seen) as recorded:
+        call()
+        synchronize(device)
+    return recorded
+
+
+def kernel_seconds(recorded: profile) -> float:
+    """Seconds in which a GPU ran any kernel."""
+    kernels = [event for event in recorded.events() or () if event.device_type == DeviceType.CUDA]
+    return covered((event.time_range.start, event.time_range.end) for event in kernels) / 1e6
+
+
+def busy_share(call: Callable[[], Any], device: torch.device) -> float | None:
+    """Share of a call's time in which the GPU is busy: its kernels as profiled over the time without the profiler.
+
+    None off CUDA.
+    """
+    if device.type != "cuda":
+        return None
+    seconds = median_time(call, device, 3)
+    return kernel_seconds(profiled(call, device)) / seconds
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of (start, end) intervals."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,7 +1,8 @@
 """The plain path that ratios refer to: the method as one would first write it, nothing left out, nothing saved.
 
 The whole model in float32 with its decoder, a full UNet pass in which every attention layer's probabilities are
-computed explicitly and kept, clustering by loops over prototypes and clusters, dense steps for the rest.
+computed explicitly and kept, clustering by loops over prototypes and clusters, dense steps for the rest. It runs on
+the device that is measured, with torch's settings as they come (on CUDA: convolutions in TF32).
 """
 
 import time
@@ -22,6 +23,7 @@ from iseg.backbones.table import BackboneRow
 from iseg.backbones.vae import load_vae
 from iseg.prompt import ClassWord
 from iseg.recipe import Recipe
+from scripts.bench.peaks import synchronize
 
 
 class KeepAll:
@@ -45,8 +47,8 @@ class KeepAll:
 class PlainPath:
     """Loaded model; `run` gives the seconds of each stage of one image."""
 
-    def __init__(self, folder: Path, row: BackboneRow, recipe: Recipe) -> None:
-        self.row, self.recipe = row, recipe
+    def __init__(self, folder: Path, row: BackboneRow, recipe: Recipe, device: torch.device) -> None:
+        self.row, self.recipe, self.device = row, recipe, device
         self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
         self.text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
         self.unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
@@ -61,37 +63,38 @@ class PlainPath:
                 self.processors[name] = KeepAll()
                 module.set_processor(self.processors[name])
         for model in (self.text_encoder, self.unet, self.vae):
-            model.eval().requires_grad_(False)
+            model.to(device).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def run(self, image: NDArray[np.uint8], words: list[str]) -> dict[str, float]:
+        synchronize(self.device)
         marks = [time.perf_counter()]
         stages: dict[str, float] = {}
 
         def done(stage: str) -> None:
+            synchronize(self.device)
             marks.append(time.perf_counter())
             stages[stage] = marks[-1] - marks[-2]
 
         classes = [ClassWord(word) for word in words]
         ids, spans = prompt.tokenize(self.tokenizer, prompt.build(self.recipe.prompt, classes, self.recipe.context))
         text = prompt.enhance(
-            self.text_encoder(torch.tensor([ids])).last_hidden_state[0], spans, self.recipe.enhancement
+            self.text_encoder(self.tensor([ids])).last_hidden_state[0], spans, self.recipe.enhancement
         )
         done("text")
-        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+        pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float() / 127.5 - 1
         side = self.row.image_size
         latents = self.vae.encode(F.interpolate(pixels, (side, side), mode="bilinear")).latent_dist.mean
         done("encode")
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(self.row.noise_seed))
-        timestep = torch.tensor([self.row.timestep])
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(self.row.noise_seed)).to(self.device)
+        timestep = self.tensor([self.row.timestep])
         noisy = self.scheduler.add_noise(latents * self.vae.config.scaling_factor, noise, timestep)
         self.unet(noisy, timestep, text[None])
         done("unet")
         tokens, attention = self.maps(latents.shape[-1])
         done("fuse")
-        labels = loop_clusters(tokens, self.recipe.cluster_rounds, self.recipe.cluster_stride)
-        for label in labels.unique():
-            tokens[labels == label] = tokens[labels == label].mean(0)
+        if self.recipe.cluster:
+            pool_(tokens, loop_clusters(tokens, self.recipe.cluster_rounds, self.recipe.cluster_stride))
         columns = torch.stack([tokens[:, span].mean(1) for span in spans], 1)
         done("cluster")
         matrix = plain_entropy(attention, self.recipe.entropy)
@@ -107,6 +110,10 @@ class PlainPath:
         torch.cat([(1 - scores.amax(0, keepdim=True)) ** 2, scores]).argmax(0)
         done("decide")
         return {**stages, "total": marks[-1] - marks[0]}
+
+    def tensor(self, values: list[Any]) -> Tensor:
+        """Integers on the device."""
+        return torch.tensor(values, device=self.device)
 
     def maps(self, side: int) -> tuple[Tensor, Tensor]:
         """Token maps (HW, L) and self-attention (HW, HW), means over all kept heads of the table's layers."""
@@ -131,7 +138,7 @@ def loop_clusters(tokens: Tensor, rounds: int, stride: int) -> Tensor:
     """k-means under the symmetric KL distance, prototype by prototype and cluster by cluster: labels (HW,)."""
     side = round(len(tokens) ** 0.5)
     prototypes = tokens.reshape(side, side, -1)[::stride, ::stride].flatten(0, 1)
-    labels = torch.zeros(len(tokens), dtype=torch.long)
+    labels = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
     for _ in range(rounds):
         distances = []
         for prototype in prototypes:
@@ -140,6 +147,12 @@ def loop_clusters(tokens: Tensor, rounds: int, stride: int) -> Tensor:
         labels = torch.stack(distances, 1).argmin(1)
         prototypes = torch.stack([tokens[labels == label].mean(0) for label in labels.unique()])
     return labels
+
+
+def pool_(tokens: Tensor, labels: Tensor) -> None:
+    """Replace each position's tokens (HW, L) by the mean of its cluster."""
+    for label in labels.unique():
+        tokens[labels == label] = tokens[labels == label].mean(0)
 
 
 def plain_entropy(attention: Tensor, weight: float) -> Tensor:

@@ -62,7 +62,7 @@ def floor(result: dict[str, Any]) -> float | None:
 
 
 def case_table(results: list[dict[str, Any]]) -> str:
-    """Per case: total, ratio to the plain path and to the floor, memory, rates."""
+    """Per case: total, ratio to the plain path and to the floor, memory, a GPU's busy share, rates; of one device."""
     plain = next((result["stages"]["total"] for result in results if result["case"]["path"] == "plain"), None)
     rows = []
     for result in results:
@@ -76,16 +76,18 @@ def case_table(results: list[dict[str, Any]]) -> str:
             f"{sum(result.get('flop', {}).values()) / batch / 1e12:.3f}" if least else "",
             f"{result['peak RSS MB']:.0f}",
             f"{result['peak device MB']:.0f}" if "peak device MB" in result else "",
+            f"{100 * result['busy']:.0f}" if result.get("busy") is not None else "",
             f"{peaks['gemm']:.3f} / {peaks['convolution']:.3f}" if peaks else "",
         ])  # fmt: skip
     head = [
-        "case",
+        f"case on {results[0]['device']}",
         "s / image",
         "x plain",
         "x floor",
         "TFLOP / image",
         "peak RSS MB",
         "device MB",
+        "busy %",
         "GEMM / conv TFLOP/s",
     ]
     return table(head, rows)

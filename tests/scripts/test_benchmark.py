@@ -10,16 +10,19 @@ import torch
 import torch.nn.functional as F
 
 from iseg import ISeg, cluster
+from iseg.backbones.find import find_row, locate
 from iseg.backbones.unet import UNetBackbone
+from iseg.cli.check.machine import device_name
 from iseg.cluster import kl_kmeans
 from iseg.errors import InputError
+from iseg.recipe import Recipe
 from iseg.refine import reduce_entropy
 from ovs.plot import Axis, draw_lines, tick_step
 from scripts import benchmark
 from scripts.bench import case, dataset, plain, report
 from scripts.bench.agreement import agreement
 from scripts.bench.growth import product_cost, solve_cost
-from scripts.bench.peaks import count_flop
+from scripts.bench.peaks import busy_share, count_flop, covered
 from scripts.bench.stages import STAGES, stopwatch
 
 
@@ -60,18 +63,25 @@ def test_a_case_in_its_own_process():
     assert set(result["stages"]) == {*STAGES, "other", "total"}
     assert 0 < result["stages"]["other"] < result["stages"]["total"]
     assert result["peak RSS MB"] > 100
+    assert (result["device"], result["busy"]) == (device_name(torch.device("cpu")), None)
     assert {"text", "encode", "unet"} == set(result["flop"])
-    assert 0 < report.floor(result) < result["stages"]["total"]
+    least = report.floor(result)
+    assert least is not None
+    assert 0 < least < result["stages"]["total"]
 
 
 def test_tables_hold_ratios():
-    def made(path, total):
+    def made(path, total, busy=None):
         name = {"path": path, "dtype": "float32", "batch": 2 if path == "iseg" else 1, "compile": False, "vae": None}
-        return {"case": name, "stages": {"unet": total / 2, "total": total}, "peak RSS MB": 1000.0,
+        stages = {"unet": total / 2, "total": total}
+        return {"case": name, "device": "NVIDIA Fake", "busy": busy, "stages": stages, "peak RSS MB": 1000.0,
                 "flop": {"unet": 10**12}, "peaks": {"gemm": 1.0, "convolution": 2.0}}  # fmt: skip
 
-    results = [made("plain", 8.0), made("iseg", 4.0)]
-    assert "| iseg float32 x2  |     2.000 |    0.25 |    8.00 |" in report.case_table(results)
+    results = [made("plain", 8.0), made("iseg", 4.0, 0.874)]
+    text = report.case_table(results)
+    assert text.startswith("| case on NVIDIA Fake | s / image | ")
+    assert "| iseg float32 x2     |     2.000 |    0.25 |    8.00 |" in text
+    assert [line.split("|")[8].strip() for line in text.splitlines()] == ["busy %", "-" * 8, "", "87"]
     assert "2000.0 (25%)" in report.stage_table(results)
 
 
@@ -143,7 +153,7 @@ def test_a_run_over_a_data_set(capsys):
     ("spans", "length"), [([], 0), ([(1, 3)], 2), ([(5, 6), (1, 3), (2, 4)], 4), ([(0, 9), (1, 2), (3, 9)], 9)]
 )
 def test_overlapping_kernels_count_once(spans, length):
-    assert dataset.covered(spans) == length
+    assert covered(spans) == length
 
 
 def test_peak_memory_is_the_process_own(tmp_path):
@@ -190,3 +200,84 @@ def test_random_weights_keep_activations_in_order():
 def test_case_names(tiny):
     assert benchmark.describe(case.Case(dtype="float16", batch=4, compile=True)) == "iseg float16 batch 4 compiled"
     assert isinstance(tiny, ISeg)
+
+
+def options(*arguments: str):
+    return benchmark.build_parser().parse_args(arguments)
+
+
+def test_every_case_runs_on_the_device_that_is_measured(monkeypatch):
+    monkeypatch.setattr(benchmark, "pick_device", torch.device)  # as if it were there
+    asked = options("--device", "cuda", "--dtypes", "auto,float16,float32", "--batches", "1,16", "--compile")
+    chosen = benchmark.cases(asked)
+    assert {each.device for each in chosen} == {"cuda"}
+    assert [each.path for each in chosen] == ["plain", *["iseg"] * 8, "interaction"]
+    assert [each.dtype for each in chosen if each.path == "iseg"] == ["float16"] * 4 + ["float32"] * 4
+    assert [(each.batch, each.compile) for each in chosen[1:5]] == [(1, False), (1, True), (16, False), (16, True)]
+
+
+def test_the_plain_case_takes_its_device_along(monkeypatch):
+    made = []
+
+    class Path(plain.PlainPath):
+        def __init__(self, folder, row, recipe, device):
+            made.append(device)
+            super().__init__(folder, row, recipe, torch.device("cpu"))
+
+    monkeypatch.setattr(case, "PlainPath", Path)
+    monkeypatch.setattr(case, "pick_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 << 20)
+    result = case.measure_plain(case.Case("plain", device="cuda", repeats=1))
+    assert made == [torch.device("cuda")]
+    assert set(result["stages"]) == {*STAGES, "total"}
+    assert result["peak device MB"] == 3
+
+
+def test_the_plain_path_stays_on_its_device():
+    """On "meta" a tensor of another device, or a look at a value, would raise."""
+    row = find_row("tiny")
+    recipe = Recipe().changed(**row.recipe)
+    path = plain.PlainPath(locate(row), row, recipe, torch.device("meta"))
+    weights = [weight for model in (path.text_encoder, path.unet, path.vae) for weight in model.parameters()]
+    assert {weight.device.type for weight in weights} == {"meta"}
+    stages = path.run(np.zeros((90, 140, 3), np.uint8), ["cat", "dog"])
+    assert set(stages) == {*STAGES, "total"}
+    tokens, attention = path.maps(32)
+    assert (tokens.shape, attention.shape, tokens.device.type) == ((1024, 77), (1024, 1024), "meta")
+    labels = plain.loop_clusters(tokens, 0, 6)
+    assert (labels.shape, labels.device.type) == ((1024,), "meta")
+
+
+def test_agreement_is_with_float32_on_the_cpu_whatever_the_device(monkeypatch, capsys):
+    loaded = []
+    load = ISeg.from_pretrained
+
+    def from_pretrained(model, device, dtype, **rest):
+        loaded.append((device, dtype))
+        return load(model, device="cpu", dtype=dtype, **rest)  # no GPU here
+
+    monkeypatch.setattr(ISeg, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA Fake {device.index}")
+    gpu = torch.device("cuda", 1)
+    result = agreement(1, ["float16", "float32"], None, device=gpu)
+    assert loaded == [("cpu", "float32"), (gpu, "float16"), (gpu, "float32")]
+    assert list(result) == ["float32", "float16 on cuda", "float32 on cuda"]
+    assert result["float32 on cuda"]["equal pixels"] == 100
+    assert "tiny on NVIDIA Fake 1" in capsys.readouterr().out
+
+
+def test_figures_carry_the_cards_name(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(benchmark, "pick_device", lambda _: torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA Fake")
+    monkeypatch.setattr("scripts.bench.agreement.agreement", lambda *_: {"float32": {"equal pixels": 100.0}})
+    assert benchmark.main(["--agreement", "1", "--device", "cuda", "--json", str(tmp_path / "figures.json")]) == 0
+    assert json.loads((tmp_path / "figures.json").read_text())["agreement"]["device"] == "NVIDIA Fake"
+
+
+def test_off_cuda_no_busy_share_is_made_up():
+    assert busy_share(lambda: None, torch.device("cpu")) is None
+
+
+def test_a_device_that_is_not_there_is_one_line(capsys):
+    assert benchmark.main(["--device", "cuda:99"]) == 2
+    assert capsys.readouterr().err.startswith("error: device 'cuda:99' cannot be used here")
