@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from iseg import ClassWord, ISeg
 from iseg.backbones.load import pick_device, pick_dtype
@@ -34,7 +34,7 @@ class FakeModel(ISeg):
 
     def __init__(self, recipe: Recipe, broken: dict[str, Exception] | None = None) -> None:
         backbone = BackboneRow("fake", [], {}, {}, image_size=GRID)
-        components = UNetBackbone(backbone, "fake", None, None, None, None, None, DEVICE, torch.float32)
+        components = UNetBackbone(backbone, "fake", None, nn.Module(), None, nn.Module(), None, DEVICE, torch.float32)
         super().__init__(components, recipe)
         self.encoded, self.passes, self.broken = 0, 0, broken or {}
         self.resizing: set[threading.Thread] = set()
@@ -48,7 +48,7 @@ class FakeModel(ISeg):
         return torch.stack(list(squares))
 
     def attend_latents(
-        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
+        self, latents: Tensor, words: Sequence[Sequence[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
     ) -> list[Attended]:
         attended = []
         for square, asked, size in zip(latents, words, sizes, strict=True):
@@ -80,7 +80,7 @@ def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:
     """Let the model "fake" be a `FakeModel`; the list fills with those made."""
     made: list[FakeModel] = []
 
-    def weights_digest(model: str, _: str | None) -> str:
+    def weights_digest(model: str, backbone: str | None) -> str:
         if model != "fake":
             raise InputError(f"no model {model!r}")
         return "fake"
@@ -89,9 +89,9 @@ def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:
         made.append(FakeModel(recipe, broken))
         return made[-1]
 
-    ISeg.from_pretrained = from_pretrained
+    ISeg.from_pretrained = from_pretrained  # type: ignore[assignment, method-assign]  # a stand-in
     outputs.weights_digest = weights_digest
-    outputs.precision = lambda _model, _backbone, dtype, device: pick_dtype(dtype, pick_device(device))
+    outputs.precision = lambda model, backbone, dtype, device: pick_dtype(dtype, pick_device(device))
     return made
 
 

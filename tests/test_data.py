@@ -29,6 +29,7 @@ def test_voc_splits_come_from_the_devkit(tmp_path):
     assert names(augmented) == ["2007_000000", "2007_000001", "2007_000002"]
     assert augmented[2].image == base / "JPEGImages" / "2007_000002.jpg"
     image, label = read_pair(augmented[2], 21)
+    assert label is not None
     assert image.shape == (*label.shape, 3)
     assert present(label) == [3, 4]
 

@@ -68,8 +68,9 @@ class Stand(ISeg):
 
     def __init__(self, length):
         backbone = BackboneRow("stand", [], {16: {"a": 1}, 32: {"b": 1}}, {"c": 1}, image_size=GRID)
+        nothing = torch.nn.Module()
         parts = UNetBackbone(
-            backbone, "", WordTokenizer(length), None, None, None, None, torch.device("cpu"), torch.float32
+            backbone, "", WordTokenizer(length), nothing, None, nothing, None, torch.device("cpu"), torch.float32
         )
         super().__init__(parts, Recipe(prompt=TEMPLATE, iterations=3, background="power", working_size=24))
         self.prompts = []

@@ -36,7 +36,7 @@ def make_tokenizer(templates: list[str]) -> CLIPTokenizer:
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
     return CLIPTokenizer(
         vocab=vocabulary,
-        merges=merges,
+        merges=merges,  # type: ignore[arg-type]  # annotated as list[str], but only pairs are taken
         unk_token=END,
         bos_token=BEGIN,
         eos_token=END,

@@ -57,7 +57,7 @@ def teach_words(model: CLIPModel, tokenizer: CLIPTokenizer, templates: list[str]
     """
     text_side = [*model.text_model.parameters(), *model.text_projection.parameters()]
     optimizer = torch.optim.AdamW(text_side, 2e-3, weight_decay=0.0)
-    codes = torch.linalg.qr(torch.randn(model.projection_dim, len(class_names()) + len(GROUNDS)))[0].T
+    codes = torch.linalg.qr(torch.randn(model.text_projection.out_features, len(class_names()) + len(GROUNDS)))[0].T
     bar = tqdm(range(TEXT_STEPS), desc="words", mininterval=10)
     for step in bar:
         generator = torch.Generator().manual_seed(seed + step)

@@ -29,7 +29,7 @@ def noise(rng: np.random.Generator, height: int, width: int, cells: float, stret
 def texture(kind: str, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """One ground (height, width, 3) float32 RGB, about 0..255."""
     hsv = [rng.uniform(*limits) for limits in COLOURS[kind]]
-    base = cv2.cvtColor(np.uint8([[hsv]]), cv2.COLOR_HSV2RGB)[0, 0].astype(np.float32)
+    base = cv2.cvtColor(np.array([[hsv]], np.uint8), cv2.COLOR_HSV2RGB)[0, 0].astype(np.float32)
     ramp = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * rng.uniform(-30, 30)
     light = ramp + noise(rng, height, width, rng.uniform(2, 5)) * rng.uniform(0, 14)
     if kind in ("grass", "sand", "road", "snow"):
@@ -84,7 +84,8 @@ def clutter(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         reach = radius * rng.uniform(0.6, 1.4, count)
         points = np.stack([centre[0] + reach * np.cos(angles), centre[1] + reach * np.sin(angles)], axis=1)
     else:
-        points = cv2.ellipse2Poly(centre, (int(radius * rng.uniform(0.5, 2)) + 1, int(radius) + 1), 0, 0, 360, 12)
+        axes = (int(radius * rng.uniform(0.5, 2)) + 1, int(radius) + 1)
+        points = np.array(cv2.ellipse2Poly(centre, axes, 0, 0, 360, 12))
     shape = np.zeros((height, width), np.uint8)
     cv2.fillPoly(shape, [np.round(points).astype(np.int32)], 255, lineType=cv2.LINE_AA)
     weight = shape[..., None].astype(np.float32) / 255

@@ -45,7 +45,8 @@ def export(trainer: Trainer, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)
-        unet = trainer.network.unet.to(memory_format=torch.contiguous_format)
+        # the decorator hides the method
+        unet = trainer.network.unet.to(memory_format=torch.contiguous_format)  # type: ignore[call-arg]
         for name, module in (("unet", unet), ("vae", build_autoencoder()), ("text_encoder", trainer.text_encoder)):
             module.half().save_pretrained(folder / name, safe_serialization=True)
         write_tokenizer(trainer.tokenizer, folder / "tokenizer")

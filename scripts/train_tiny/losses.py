@@ -56,7 +56,7 @@ def word_loss(logits: Tensor, truth: Tensor, ids: Tensor) -> Tensor:
 
 def fuse(probabilities: dict[int, Tensor], weights: dict[int, float], size: int) -> Tensor:
     """Class maps (B, K, g g) of the method: each resolution divided by its spatial sum, bilinear, weighted sum."""
-    total = 0
+    total = torch.zeros(())
     for resolution, values in probabilities.items():
         share = values / values.sum(-1, keepdim=True).clamp_min(EPSILON)
         grid = share.unflatten(-1, (resolution, resolution))

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -131,8 +132,8 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         )
     )  # fmt: skip
-    torch.nn.init.normal_(encoder.get_input_embeddings().weight, std=0.7)
-    torch.nn.init.normal_(encoder.get_submodule("embeddings.position_embedding").weight, std=0.1)
+    torch.nn.init.normal_(encoder.get_parameter("embeddings.token_embedding.weight"), std=0.7)
+    torch.nn.init.normal_(encoder.get_parameter("embeddings.position_embedding.weight"), std=0.1)
     return encoder
 
 

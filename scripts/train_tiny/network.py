@@ -1,8 +1,11 @@
 """The part of the UNet that segmentation uses, as one differentiable function."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from scripts.train_tiny.model import CROSS_LAYERS
@@ -18,7 +21,7 @@ class RecordingProcessor:
 
     def __call__(
         self,
-        attn: nn.Module,
+        attn: Attention,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -36,6 +39,19 @@ class RecordingProcessor:
         else:
             mixed = F.scaled_dot_product_attention(query, key, value)
         return attn.to_out[0](mixed.transpose(1, 2).flatten(2))
+
+
+def kept(value: Tensor | None) -> Tensor:
+    """What a processor stored in this pass."""
+    assert value is not None, "its layer did not run"
+    return value
+
+
+def attention(unet: UNet2DConditionModel, name: str) -> Attention:
+    """A layer of `CROSS_LAYERS`."""
+    layer = unet.get_submodule(name)
+    assert isinstance(layer, Attention)
+    return layer
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -57,7 +73,8 @@ class MapNetwork(nn.Module):
         }
         for resolution, layers in CROSS_LAYERS.items():
             for name, recorder in zip(layers, self.recorders[resolution], strict=True):
-                unet.get_submodule(name).set_processor(recorder)
+                # annotated as diffusers' own processors only
+                attention(unet, name).set_processor(recorder)  # type: ignore[arg-type]
 
     def forward(
         self,
@@ -77,7 +94,7 @@ class MapNetwork(nn.Module):
         everything = [recorder for recorders in self.recorders.values() for recorder in recorders]
         for recorder in everything:
             recorder.active = True
-        unet = self.unet
+        unet: Any = self.unet  # the blocks' attributes have no types
         x = unet.conv_in(latents)
         time = unet.time_embedding(unet.time_proj(timesteps))
         skips = [x]
@@ -93,7 +110,7 @@ class MapNetwork(nn.Module):
         x = last.resnets[0](torch.cat([x, skips.pop()], dim=1), time)
         rows, matrices = self.rows(last.attentions[0], x, queries), self.rows(last.attentions[0], x[:complete])
         maps = {
-            resolution: torch.stack([recorder.probabilities for recorder in recorders]).mean(0)
+            resolution: torch.stack([kept(recorder.probabilities) for recorder in recorders]).mean(0)
             for resolution, recorders in self.recorders.items()
         }
         logits = [] if words is None else self.word_logits(words)
@@ -106,13 +123,13 @@ class MapNetwork(nn.Module):
         logits = []
         for resolution, layers in CROSS_LAYERS.items():
             for name, recorder in zip(layers, self.recorders[resolution], strict=True):
-                attn = self.unet.get_submodule(name)
+                attn = attention(self.unet, name)
                 key = split_heads(attn.to_k(words)[None], attn.heads)  # (1, heads, W, d)
-                logits.append(recorder.query @ key.transpose(-1, -2) * attn.scale)
+                logits.append(kept(recorder.query) @ key.transpose(-1, -2) * attn.scale)
         return logits
 
     @staticmethod
-    def rows(transformer: nn.Module, x: Tensor, queries: Tensor | None = None) -> Tensor:
+    def rows(transformer: Any, x: Tensor, queries: Tensor | None = None) -> Tensor:
         """Rows `queries` (B, Q), or all, of a transformer's first self-attention on x (B, C, g, g): (B, Q, g g)."""
         states = transformer.proj_in(transformer.norm(x).permute(0, 2, 3, 1).flatten(1, 2))  # linear projection
         block = transformer.transformer_blocks[0]

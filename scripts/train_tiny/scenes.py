@@ -96,9 +96,8 @@ def place(
         largest = LARGEST * 0.9 ** (crowd + attempt / 2)
         scale = rng.uniform(SMALLEST, max(SMALLEST, largest))
         matrix, full = transform(rng, sprite.shape, (height, width), scale)
-        flags = {"dsize": (width, height), "flags": cv2.INTER_LINEAR}
         small, matrix = shrink(sprite, matrix)
-        truth = cv2.warpAffine(np.ascontiguousarray(small[..., 4]), matrix, **flags) > 127
+        truth = cv2.warpAffine(np.ascontiguousarray(small[..., 4]), matrix, (width, height)) > 127
         area, whole = int(truth.sum()), float((small[..., 4] > 127).mean()) * full
         if area < max(12, MIN_VISIBLE * whole):
             continue
@@ -107,7 +106,7 @@ def place(
             continue
         premultiplied = small[..., :4].astype(np.float32)
         premultiplied[..., :3] *= premultiplied[..., 3:] / 255
-        warped = cv2.warpAffine(premultiplied, matrix, **flags)
+        warped = cv2.warpAffine(premultiplied, matrix, (width, height))
         return warped[..., :3], warped[..., 3:] / 255, truth, area
     return None
 
@@ -144,7 +143,7 @@ def shrink(sprite: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def finish(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Light, contrast, a little blur and grain on the whole picture."""
-    picture = (canvas - 128) * rng.uniform(0.85, 1.1) + 128 + rng.uniform(-15, 15)
+    picture: np.ndarray = (canvas - 128) * rng.uniform(0.85, 1.1) + 128 + rng.uniform(-15, 15)
     if rng.random() < 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.8) * min(canvas.shape[:2]) / 128)
     grain = rng.uniform(0, 6)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -73,7 +73,8 @@ class Trainer:
         self.text_encoder, unet = build_text_encoder(self.tokenizer), build_unet()
         if settings.init:
             start_from(Path(settings.init), unet, self.text_encoder)
-        self.network = MapNetwork(unet.to(memory_format=torch.channels_last))
+        # the decorator hides the method
+        self.network = MapNetwork(unet.to(memory_format=torch.channels_last))  # type: ignore[call-arg]
         self.weights = [*unet.parameters(), *self.text_encoder.parameters()]
         self.average = [weight.detach().clone() for weight in self.weights]
         self.optimizer = MatrixOptimizer(
@@ -118,20 +119,22 @@ class Trainer:
 
     def average_gradients(self) -> None:
         """Mean of the gradients over the ranks; parameters that no loss reached have none."""
+        gradients = []
         for weight in self.weights:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
+            gradients.append(weight.grad)
         if self.world > 1:
-            flat = torch.cat([weight.grad.reshape(-1) for weight in self.weights])
+            flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
             dist.all_reduce(flat)
-            parts = flat.div_(self.world).split([weight.numel() for weight in self.weights])
-            for weight, part in zip(self.weights, parts, strict=True):
-                weight.grad.copy_(part.view_as(weight))
+            parts = flat.div_(self.world).split([gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
 
     def supervised(self, batch: Batch, latents: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses on attention maps, at mostly the noise that inference adds."""
         noise, timesteps = self.noise(latents, generator)
-        noisy = self.scheduler.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
+        noisy = self.noised(latents, noise, timesteps)
         text = self.text_encoder(batch.tokens).last_hidden_state
         text = enhance(text, batch.spans, generator)
         truth = F.adaptive_avg_pool2d(batch.truth.float(), GRID)
@@ -143,10 +146,11 @@ class Trainer:
         fused = losses.fuse(probabilities, CROSS_WEIGHTS, GRID)
         asked = queries[:, None].expand(-1, truth.shape[1], -1)
         flat = truth.flatten(2)
-        token = sum(losses.token_loss(values, truth, batch.present) for values in probabilities.values())
+        zero = torch.zeros(())
+        token = sum((losses.token_loss(values, truth, batch.present) for values in probabilities.values()), zero)
         return {
             "token": token,
-            "word": sum(losses.word_loss(values, truth, batch.ids) for values in logits) / len(logits),
+            "word": sum((losses.word_loss(values, truth, batch.ids) for values in logits), zero) / len(logits),
             "region": losses.region_loss(rows, queries, labels, truth),
             "raw": losses.label_loss(fused, flat, batch.present),
             "iterated": losses.iterated_loss(
@@ -176,13 +180,18 @@ class Trainer:
         timesteps[: 3 * count // 4] = TIMESTEP
         return noise, timesteps
 
+    def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Latents (B, C, g, g) with noise of their shape at timesteps (B,), channels last."""
+        mixed = self.scheduler.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]  # any integers will do
+        return mixed.contiguous(memory_format=torch.channels_last)
+
     def denoising(self, batch: Batch, latents: Tensor, generator: torch.Generator) -> Tensor:
         """Epsilon prediction at every noise level, on half of the batch."""
         part = slice(0, max(1, len(latents) // 2))
         clean = latents[part]
         noise = torch.randn(clean.shape, generator=generator)
         timesteps = torch.randint(0, self.scheduler.config["num_train_timesteps"], (len(clean),), generator=generator)
-        noisy = self.scheduler.add_noise(clean, noise, timesteps).contiguous(memory_format=torch.channels_last)
+        noisy = self.noised(clean, noise, timesteps)
         text = self.text_encoder(batch.tokens[part]).last_hidden_state
         return F.mse_loss(self.network.unet(noisy, timesteps, text).sample, noise)
 

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from narrow import unet_parts
 from safetensors.torch import save_file
 from torch import nn
 
@@ -75,29 +77,35 @@ def test_the_embedded_model_gives_the_same_mask_mixed_and_in_float32(tiny, scene
     for model in (full, mixed):
         model.set_image(scene)
         masks.append(model.segment(classes=["cat", "dog"]).mask)
-    assert np.array_equal(*masks)
-    weights = {weight.dtype for weight in mixed.backbone.unet.parameters() if weight.ndim > 1}
+    assert np.array_equal(masks[0], masks[1])
+    weights = {weight.dtype for weight in unet_parts(mixed).unet.parameters() if weight.ndim > 1}
     assert weights == {torch.float16}
 
 
 def test_prompts_are_encoded_once(scene, monkeypatch):
     model = ISeg.from_pretrained("tiny", device="cpu")
     calls = []
-    original = model.backbone.text_encoder.forward
-    monkeypatch.setattr(model.backbone.text_encoder, "forward", lambda *a, **k: calls.append(1) or original(*a, **k))
+    parts = unet_parts(model)
+    original = parts.text_encoder.forward
+
+    def counted(*a, **k):
+        calls.append(1)
+        return original(*a, **k)
+
+    monkeypatch.setattr(parts.text_encoder, "forward", counted)
     first = model.segment_batch([scene, scene], [["cat"], ["cat"]])
     again = model.segment_batch([scene], [["cat"]])
     model.segment_batch([scene], [["dog"]])
     assert len(calls) == 2
     assert np.array_equal(first[0].mask, again[0].mask)
-    model.backbone.forget_prompts()
+    parts.forget_prompts()
     model.segment_batch([scene], [["cat"]])
     assert len(calls) == 3
 
 
 def test_few_prompts_are_kept(monkeypatch):
     monkeypatch.setattr("iseg.backbones.unet.KEPT_PROMPTS", 3)
-    parts = ISeg.from_pretrained("tiny", device="cpu").backbone
+    parts = unet_parts(ISeg.from_pretrained("tiny", device="cpu"))
     for i in range(6):
         parts.embed([i] * 77)
     assert list(parts._embedded) == [(i,) * 77 for i in (3, 4, 5)]
@@ -139,8 +147,6 @@ class TestWeightFiles:
 class TestTinyVae:
     @pytest.fixture
     def folder(self, tmp_path):
-        from diffusers import AutoencoderTiny
-
         torch.manual_seed(0)
         channels = (8, 8, 8, 8)
         vae = AutoencoderTiny(encoder_block_out_channels=channels, decoder_block_out_channels=channels)
@@ -153,14 +159,14 @@ class TestTinyVae:
         images = 2 * torch.rand(2, 3, 64, 48) - 1
         latents = latents_of(vae, images)
         assert latents.shape == (2, 4, 8, 6)
-        assert torch.equal(latents, vae.encoder(images))
+        assert torch.equal(latents, vae.get_submodule("encoder")(images))
         assert not hasattr(vae, "decoder")
 
     def test_it_replaces_the_models_own(self, folder, goldens):
         model = ISeg.from_pretrained(goldens / "tiny_sd21_shape", device="cpu", vae=folder)
         model.set_image(np.zeros((40, 60, 3), np.uint8))
         assert model.segment(points=[(5, 5)]).mask.shape == (40, 60)
-        assert type(model.backbone.vae).__name__ == "AutoencoderTiny"
+        assert type(unet_parts(model).vae).__name__ == "AutoencoderTiny"
 
     def test_something_else_is_one_clear_error(self, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({"_class_name": "AutoencoderTiny"}))
@@ -170,4 +176,4 @@ class TestTinyVae:
 
 def test_compile_is_refused_for_mixed_weights():
     with pytest.raises(InputError, match="compile needs weights of one precision"):
-        ISeg.from_pretrained("tiny", device="cpu", dtype="mixed").backbone.compile()
+        unet_parts(ISeg.from_pretrained("tiny", device="cpu", dtype="mixed")).compile()

@@ -4,10 +4,11 @@ from contextlib import suppress
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from narrow import self_attention
 
 from iseg.attention import Layers, Record
-from iseg.backbones.recording import PassEnded, Recording, end_pass
+from iseg.backbones.recording import Half, PassEnded, Recording, end_pass
 from iseg.errors import InputError
 
 DOWN, UP = "down_blocks.1.attentions.0.transformer_blocks.0", "up_blocks.0.attentions.1.transformer_blocks.0"
@@ -71,16 +72,16 @@ def test_means_are_those_of_the_explicit_scores(unet, inputs):
     mean = (down[:, 0] + down[:, 1] + up[:, 1]) / 3  # (B, 16, L)
     assert torch.allclose(made.cross_attention[4], mean.transpose(1, 2).unflatten(2, (4, 4)), atol=1e-6)
     own = explicit_probabilities(unet, inputs, f"{LAST}.attn1").mean(1)
-    assert torch.allclose(made.self_attention, own, atol=1e-6)
-    assert made.self_attention.shape == (3, 64, 64)
-    assert torch.allclose(made.self_attention.sum(-1), torch.ones(3, 64))
+    assert torch.allclose(self_attention(made), own, atol=1e-6)
+    assert self_attention(made).shape == (3, 64, 64)
+    assert torch.allclose(self_attention(made).sum(-1), torch.ones(3, 64))
 
 
 def test_early_exit_gives_the_maps_of_the_full_pass(unet, inputs):
     short, full = record(unet, inputs), record(unet, inputs, early_exit=False)
     for resolution in LAYERS.cross_attention:
         assert torch.equal(short.cross_attention[resolution], full.cross_attention[resolution])
-    assert torch.equal(short.self_attention, full.self_attention)
+    assert torch.equal(self_attention(short), self_attention(full))
 
 
 def test_nothing_runs_after_the_last_recorded_layer(unet, inputs):
@@ -110,7 +111,7 @@ def test_a_batch_is_its_images_one_by_one(unet, inputs):
     whole = record(unet, inputs)
     for b in range(3):
         alone = record(unet, (inputs[0][b : b + 1], inputs[1], inputs[2][b : b + 1]))
-        assert torch.allclose(whole.self_attention[b], alone.self_attention[0], atol=1e-6)
+        assert torch.allclose(self_attention(whole)[b], self_attention(alone)[0], atol=1e-6)
         for resolution in LAYERS.cross_attention:
             assert torch.allclose(whole.cross_attention[resolution][b], alone.cross_attention[resolution][0], atol=1e-6)
 
@@ -166,16 +167,17 @@ def test_steps_of_another_pipeline_are_averaged_and_guidance_halves_told_apart(u
             unet(inputs[0], step, encoder_hidden_states=inputs[2])
         mean = both.take()
     each = [record(unet, (inputs[0], step, inputs[2])) for step in steps]
-    expected = torch.stack([one.self_attention for one in each]).mean(0)
-    assert torch.allclose(mean.self_attention, expected, atol=1e-6)
+    expected = torch.stack([self_attention(one) for one in each]).mean(0)
+    assert torch.allclose(self_attention(mean), expected, atol=1e-6)
     for resolution in LAYERS.cross_attention:
         maps = torch.stack([one.cross_attention[resolution] for one in each]).mean(0)
         assert torch.allclose(mean.cross_attention[resolution], maps, atol=1e-6)
-    for half, rows in (("unconditional", slice(0, 1)), ("conditional", slice(1, 2))):
+    halves: list[tuple[Half, slice]] = [("unconditional", slice(0, 1)), ("conditional", slice(1, 2))]
+    for half, rows in halves:
         with Recording(unet, LAYERS, half) as recording:
             unet(inputs[0][:2], steps[0], encoder_hidden_states=inputs[2][:2])
             kept = recording.take()
-        assert torch.allclose(kept.self_attention, each[0].self_attention[rows], atol=1e-6)
+        assert torch.allclose(self_attention(kept), self_attention(each[0])[rows], atol=1e-6)
         assert torch.allclose(kept.cross_attention[4], each[0].cross_attention[4][rows], atol=1e-6)
 
 
@@ -184,4 +186,4 @@ def test_what_was_taken_does_not_count_again(unet, inputs):
         for _ in range(2):
             unet(inputs[0], inputs[1], encoder_hidden_states=inputs[2])
             made = recording.take()
-    assert torch.equal(made.self_attention, record(unet, inputs).self_attention)
+    assert torch.equal(self_attention(made), self_attention(record(unet, inputs)))

@@ -144,7 +144,7 @@ def test_the_text_encoder_equals_a_real_build_and_is_held_once(goldens, single, 
     wanted = real.state_dict()
     names = {name: name if name in wanted else name.removeprefix("text_model.") for name in weights}
     real.load_state_dict({names[name]: weights[name] for name in weights if names[name] in wanted})
-    built_on = []
+    built_on: list[str] = []
     after_building(
         monkeypatch, lambda self: built_on.extend(t.device.type for t in (*self.parameters(), *self.buffers()))
     )

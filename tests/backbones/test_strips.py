@@ -3,8 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrow import unet_parts
 from torch import nn
 
 from iseg import ISeg
@@ -57,9 +59,7 @@ def test_norm_in_place(strip, monkeypatch):
     torch.testing.assert_close(x, expected, rtol=0, atol=1e-6)
 
 
-def autoencoder() -> nn.Module:
-    from diffusers import AutoencoderKL
-
+def autoencoder() -> AutoencoderKL:
     torch.manual_seed(0)
     blocks = ("DownEncoderBlock2D",) * 3
     vae = AutoencoderKL(
@@ -72,9 +72,10 @@ def autoencoder() -> nn.Module:
     return vae.eval().requires_grad_(False)
 
 
-def in_strips(plain: nn.Module) -> nn.Module:
+def in_strips(plain: AutoencoderKL) -> AutoencoderKL:
     state = {key: value for key, value in plain.state_dict().items() if key.startswith(("encoder.", "quant_conv."))}
     ours = kl_encoder(plain.config, state).eval()
+    assert isinstance(ours, AutoencoderKL)
     strips.use_strips(ours)
     return ours
 
@@ -103,7 +104,7 @@ def test_fewer_maps_are_held(monkeypatch):
     assert most_held(ours, images) < 2.6 * one_map < 4 * one_map < most_held(plain, images)
 
 
-def most_held(vae: nn.Module, images: torch.Tensor) -> int:
+def most_held(vae: AutoencoderKL, images: torch.Tensor) -> int:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         vae.encode(images)
     events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
@@ -115,5 +116,5 @@ def most_held(vae: nn.Module, images: torch.Tensor) -> int:
 
 
 def test_other_autoencoders_are_left_alone():
-    vae = ISeg.from_pretrained("tiny", device="cpu", dtype="float32").backbone.vae
+    vae = unet_parts(ISeg.from_pretrained("tiny", device="cpu", dtype="float32")).vae
     assert not any("forward" in vars(module) for module in vae.modules())

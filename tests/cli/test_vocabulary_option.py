@@ -45,7 +45,7 @@ def test_the_words_found_are_segmented(chooser, photo, tmp_path, form):
     sidecar = json.loads((out / "photo.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in sidecar["classes"]] == ["cat", "dog"]
     assert sidecar["prompt"] == {"vocabulary": words, "classes": ["cat", "dog"]}
-    assert set(np.unique(Image.open(out / "photo.png"))) <= {0, 1, 2}
+    assert set(np.unique(np.array(Image.open(out / "photo.png")))) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize(

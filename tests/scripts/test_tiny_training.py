@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pytest
 import torch
 import torch.nn.functional as F
+from narrow import self_attention
 from safetensors.torch import load_file
 
 from iseg import ISeg, refine
@@ -119,9 +120,9 @@ def test_the_differentiable_pass_gives_the_maps_that_the_engine_records(grid):
         with Recording(unet, layers) as recording:
             unet(latents, 100, encoder_hidden_states=text)
             record = recording.take()
-    torch.testing.assert_close(matrices[0], record.self_attention[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(matrices[0], self_attention(record)[0], atol=1e-5, rtol=1e-4)
     for b in range(2):
-        torch.testing.assert_close(rows[b], record.self_attention[b][queries[b]], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(rows[b], self_attention(record)[b][queries[b]], atol=1e-5, rtol=1e-4)
         for resolution, values in maps.items():
             recorded = record.cross_attention[grid[0] * resolution // 32][b].flatten(1).T
             torch.testing.assert_close(values[b], recorded, atol=1e-5, rtol=1e-4)
@@ -258,6 +259,7 @@ def test_the_iterated_loss_follows_the_methods_own_steps():
     loss = losses.iterated_loss(attention, maps, truth, present, 0.7)
     assert float(loss.detach()) == pytest.approx(total, rel=1e-4)
     loss.backward()
+    assert attention.grad is not None
     assert attention.grad.isfinite().all()
 
 

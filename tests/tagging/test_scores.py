@@ -113,6 +113,7 @@ def test_object_box_is_the_extent_of_all_high_cells(grid, seed, published):
         assert published
         assert found is None
         return
+    assert found is not None
     box, cells = found
     assert box == (rows.min(), columns.min(), bottom, right)
     np.testing.assert_array_equal(cells.numpy(), high[box[0] : box[2], box[1] : box[3]])

@@ -46,7 +46,7 @@ def test_a_vocabulary_file_without_words(tmp_path):
         read_vocabulary(str(path))
 
 
-class Knowing:
+class Knowing(Tagger):
     """A tagger that says which of the words it was made with."""
 
     def __init__(self, holds):
@@ -58,15 +58,8 @@ class Knowing:
         )
 
 
-class Colours(ColourModel):
-    """Words are colours; the pass that `segment` asks for."""
-
-    def _attend_current(self, recipe, words):
-        return self.attend_latents(self.encode([self.image], recipe), [words], [self.image.shape[:2]], recipe)[0]
-
-
 def test_only_labels_are_segmented():
-    seg, words = Colours(), ["green", "blue", "white", "red"]
+    seg, words = ColourModel(), ["green", "blue", "white", "red"]
     tags, result = tag_then_segment(seg, Knowing({"red", "blue"}), blocks_image(), words, iterations=2)
     assert [words[index] for index in tags.chosen] == result.names == ["blue", "red"]
     assert result.mask.shape == blocks_image().shape[:2]
