@@ -1,6 +1,7 @@
 """Shared fixtures: where the goldens lie, the small SD-2.1-shaped model, the embedded model."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,14 @@ ROOT = Path(__file__).parent.parent
 def pytest_configure(config: pytest.Config) -> None:
     # the models of the tests are small: threads that wait for each other cost more than they save on a busy machine
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_its_own(tmp_path_factory) -> Iterator[None]:
+    """Digests that the tests remember stay out of the user's state folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISEG_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session")
