@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_hub import Hub, running
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +23,25 @@ def _state_of_its_own(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ISEG_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path) -> Iterator[Hub]:
+    """A hub on 127.0.0.1 that the hub's client asks, with an empty cache; nothing else can be reached."""
+    from huggingface_hub import close_session, constants
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running() as hub:
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
+        monkeypatch.setenv("ISEG_HOME", str(tmp_path / "state"))
+        close_session()
+        yield hub
+        close_session()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = ".safetensors", ".bin"  # kept as "LFS" files: the hub knows their SHA-256
 
@@ -104,7 +107,7 @@ def running() -> Iterator[Hub]:
             content = repository.lie.get(name, known)
             first = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
             self.send_response(206 if first else 200)
-            self.send_header("Content-Length", str(len(content) - first))
+            self.send_header("Content-Length", str(len(known if self.command == "HEAD" else content) - first))
             if first:
                 self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
             self.send_header("ETag", f'"{etag(name, known)}"')
@@ -153,6 +156,25 @@ def model_info(identifier: str, repository: Repository) -> dict[str, Any]:
         siblings.append(entry)
     return {"id": identifier, "sha": repository.commit, "private": False, "gated": False, "downloads": 0, "likes": 0,
             "tags": [], "siblings": siblings}  # fmt: skip
+
+
+def small_model(variant: str = "", dtype: torch.dtype = torch.float32, second: bool = False) -> dict[str, bytes]:
+    """Files {name: content} of a repository in diffusers format whose parts hold one tensor each: too small to run.
+
+    variant: "" or ".fp16", in the names of the weights; second: with SDXL's second text encoder and tokenizer.
+    """
+    index: dict[str, Any] = {"_class_name": "StableDiffusionPipeline"}
+    files = {"scheduler/scheduler_config.json": b'{"of": "scheduler"}'}
+    for number in ("", "_2") if second else ("",):
+        vocabulary = json.dumps({"of": f"tokenizer{number}"}).encode()
+        files |= {f"tokenizer{number}/vocab.json": vocabulary, f"tokenizer{number}/merges.txt": b"#" + vocabulary}
+    parts = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+    for part, stem in {**parts, **({"text_encoder_2": "model"} if second else {})}.items():
+        index[part] = ["library", "Class"]
+        count = 2000 if part == "unet" else 1000
+        files[f"{part}/config.json"] = json.dumps({"of": part}).encode()
+        files[f"{part}/{stem}{variant}.safetensors"] = save({part: torch.arange(count).to(dtype)})
+    return {"model_index.json": json.dumps(index).encode(), **files}
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

@@ -99,7 +99,7 @@ def _check(source: Source, folder: Path, wanted: Wanted) -> Path:
         text = str(error)
         if source.kind in ("hub", "modelscope"):
             text = text.replace(f"{folder}/", "").replace(str(folder), "the repository")
-        raise InputError(text) from None
+        raise type(error)(text) from None
     return folder
 
 
@@ -143,10 +143,10 @@ def _from_hub(source: Source, wanted: Wanted) -> Path:
             path = Path(hf_hub_download(source.id, name, revision=info.sha, force_download=True))
             if _is_damaged(path, files[name]):
                 raise InputError(f"{name}: came damaged twice (it has not the hub's size and SHA-256)")
-    # the same file by the name of the branch: so the cache notes which commit the branch is at
+    folder = _check(source, path.parents[names[-1].count("/")], wanted)
+    # the same file by the name of the branch: so the cache notes which commit the branch is at, now that it is right
     hf_hub_download(source.id, names[0], revision=source.revision)
-    folder = Path(path.parents[names[-1].count("/")])
-    return _check(source, folder, wanted)
+    return folder
 
 
 def _is_damaged(path: Path, known: Any) -> bool:

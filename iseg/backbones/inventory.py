@@ -1,13 +1,13 @@
 """What is at hand of the table's backbones, and getting what is not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from iseg.backbones.fetch import at_hand, fetch, reason
+from iseg.backbones.fetch import Wanted, at_hand, fetch, reason
 from iseg.backbones.find import find_source, first_of, none_found, row_sources
 from iseg.backbones.model_files import model_files
 from iseg.backbones.read import HALF, PARTS, variant_of
-from iseg.backbones.records import check_digests, digest_state, used_files, write_record
+from iseg.backbones.records import ChangedWeightsError, check_digests, digest_state, used_files, write_record
 from iseg.backbones.sources import Source
 from iseg.backbones.table import BackboneRow
 from iseg.errors import InputError
@@ -82,18 +82,31 @@ def get(row: BackboneRow, half: bool, renew: bool = False) -> Got:
     sources, wanted = row_sources(row), model_files(half)
     held, _ = first_of(sources, wanted, at_hand)
     found, offline = None, None
+
+    def compared(source: Source, wanted: Wanted) -> Path:
+        """Fetch; a folder that is not what it must be does not take the place of an earlier one in the cache."""
+
+        def check(folder: Path) -> None:
+            wanted.check(folder)
+            check_digests(source, folder, half, recorded=not renew)
+
+        return fetch(source, replace(wanted, check=check))
+
     if held is not None:
         try:
-            found = (held[0], fetch(held[0], wanted))
+            found = (held[0], compared(held[0], wanted))
+        except ChangedWeightsError:
+            raise
         except InputError:  # it is damaged, or is no longer what is wanted: the others are asked
             sources = [source for source in sources if source is not held[0]] + [held[0]]
         except Exception as error:  # hubs' clients raise what they like
             found, offline = held, reason(error)
     if found is None:
-        found, reasons = first_of(sources, wanted, fetch)
+        found, reasons = first_of(sources, wanted, compared)
     if found is None:
         raise none_found(f"the weights of {row.name}", sources, reasons, "--model PATH")
     source, place = found
-    check_digests(source, place, half, recorded=not renew)
+    if offline:
+        check_digests(source, place, half, recorded=not renew)
     record = None if source.kind == "package" else write_record(source, place, half, renew)
     return Got(source, place, record, offline)

@@ -54,7 +54,7 @@ def read_record(source: Source) -> dict[str, str]:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))["sha256"]
         return {str(name): str(value) for name, value in kept.items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not a readable record of weights: delete it and get them again") from None
