@@ -59,6 +59,12 @@ def row(*sources):
     return with_sources(load_row("tiny"), sources)
 
 
+def stock_of(backbone):
+    stock = take_stock(backbone)
+    assert stock is not None
+    return stock
+
+
 class TestDigests:
     def test_every_part_once(self, tmp_path, opened):
         files = small_model(second=True)
@@ -207,10 +213,10 @@ class TestRecords:
             assert f"recorded {sha(whole)[:12]}...: it was changed since" in message
             assert "--renew" in message
             assert "\n" not in message
-            assert take_stock(row("some/model")).digests == "changed"
+            assert stock_of(row("some/model")).digests == "changed"
             path.write_bytes(whole)
         assert find.locate(row("some/model")) == got.place
-        assert take_stock(row("some/model")).digests == "as recorded"
+        assert stock_of(row("some/model")).digests == "as recorded"
 
     def test_a_copy_that_changes_on_the_hub_is_refused_until_it_is_accepted(self, hub):
         hub.repositories["some/model"] = Repository(small_model())
@@ -227,11 +233,11 @@ class TestRecords:
     def test_the_other_variant_joins_the_record(self, hub):
         hub.repositories["some/model"] = Repository(small_model() | small_model(".fp16"))
         get(row("some/model"), half=True)
-        assert take_stock(row("some/model")).files == "fp16"
+        assert stock_of(row("some/model")).files == "fp16"
         assert get(row("some/model"), half=False).offline is None
-        assert take_stock(row("some/model")).files == "plain and fp16"
+        assert stock_of(row("some/model")).files == "plain and fp16"
         assert len([name for name in read_record(Source("some/model")) if name.startswith("unet/diff")]) == 2
-        assert take_stock(row("some/model")).digests == "as recorded"
+        assert stock_of(row("some/model")).digests == "as recorded"
 
     def test_pins_are_compared_even_when_nothing_is_recorded(self, hub):
         files = small_model()
@@ -245,9 +251,9 @@ class TestRecords:
         with pytest.raises(ChangedWeightsError, match="unet/more is pinned in the table of some/model and not there"):
             find.locate(row({"id": "some/model", "sha256": {"unet/more": "0" * 64}}))
         pinned = row({"id": "some/model", "sha256": right})
-        assert take_stock(pinned).pinned
+        assert stock_of(pinned).pinned
         find.locate(pinned)
-        assert take_stock(pinned).digests == "as pinned"
+        assert stock_of(pinned).digests == "as pinned"
 
     def test_a_hub_that_does_not_answer_leaves_what_is_at_hand(self, hub):
         hub.repositories["some/model"] = Repository(small_model())
