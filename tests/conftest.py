@@ -1,12 +1,14 @@
 """Shared fixtures: where the goldens lie, the small SD-2.1-shaped model, the embedded model."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import golden_models
 import numpy as np
 import pytest
 import torch
+from fake_hub import Hub, running
 
 ROOT = Path(__file__).parent.parent
 
@@ -14,6 +16,33 @@ ROOT = Path(__file__).parent.parent
 def pytest_configure(config: pytest.Config) -> None:
     # the models of the tests are small: threads that wait for each other cost more than they save on a busy machine
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_its_own(tmp_path_factory) -> Iterator[None]:
+    """Digests that the tests remember stay out of the user's state folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISEG_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path) -> Iterator[Hub]:
+    """A hub on 127.0.0.1 that the hub's client asks, with an empty cache; nothing else can be reached."""
+    from huggingface_hub import close_session, constants
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with running() as hub:
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
+        monkeypatch.setenv("ISEG_HOME", str(tmp_path / "state"))
+        close_session()
+        yield hub
+        close_session()
 
 
 @pytest.fixture(scope="session")

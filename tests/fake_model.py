@@ -80,7 +80,7 @@ def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:
     """Let the model "fake" be a `FakeModel`; the list fills with those made."""
     made: list[FakeModel] = []
 
-    def weights_digest(model: str, backbone: str | None) -> str:
+    def weights_digest(model: str, *_: str | None) -> str:
         if model != "fake":
             raise InputError(f"no model {model!r}")
         return "fake"

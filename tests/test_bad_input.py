@@ -162,7 +162,11 @@ CASES = [
     ("@/good.png --classes cat --model @/text.png", USAGE, r"@/text\.png"),
     ("@/good.png --classes cat --backbone nonsense --model @/void", USAGE, r"no backbone 'nonsense': expected one of"),
     ("@/good.png --classes cat --model @/no_weights --backbone tiny", USAGE, r"unet has no \.safetensors file"),
-    ("@/good.png --classes cat --model @/bad_weights --backbone tiny", USAGE, r"@/bad_weights cannot be loaded"),
+    (
+        "@/good.png --classes cat --model @/bad_weights --backbone tiny",
+        USAGE,
+        r"@/bad_weights/unet/.*: truncated or damaged",
+    ),
     ("@/good.png --classes cat --model @/bad_config --backbone tiny", USAGE, r"@/bad_config cannot be loaded"),
     ("@/good.png --classes cat --model @/no_vae --backbone tiny", USAGE, r"@/no_vae is not .*it lacks vae"),
     ("@/good.png --classes cat --model @/tiny --backbone sd21-base", USAGE, r"layer .*|no layer .*"),

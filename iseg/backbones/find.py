@@ -1,14 +1,19 @@
 """Where weights come from: the embedded model, a local folder or file, a hub or its mirrors."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from iseg.backbones.fetch import Wanted, at_hand, fetch, reason
+from iseg.backbones.model_files import model_files, tokenizer_files
+from iseg.backbones.records import ChangedWeightsError, check_digests
+from iseg.backbones.sources import Source, read_source
 from iseg.backbones.table import BackboneRow, load_row, row_names, with_sources
 from iseg.errors import InputError
 
-COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-DOWNLOADED = ["*.json", "tokenizer/*", *(f"{part}/*.safetensors" for part in ("unet", "vae", "text_encoder"))]
-UNUSED = ["*non_ema*", "*.fp16.safetensors", "safety_checker/*", "feature_extractor/*"]
+LINE = 500  # letters of a message at most, where the sources' names leave room for reasons
+SHORTEST = 24  # letters of a reason that are always shown
+
+Way = Callable[[Source, Wanted], Path]
 
 
 def find_row(name: str | Path, table: str | None = None) -> BackboneRow:
@@ -30,25 +35,64 @@ def find_row(name: str | Path, table: str | None = None) -> BackboneRow:
     )
 
 
-def locate(backbone: BackboneRow, download: bool = True) -> Path:
-    """The folder or file with a backbone's weights: the first of its sources that can be had.
+def row_sources(backbone: BackboneRow) -> list[Source]:
+    """The sources of a row. Raises InputError for an entry that is neither an id nor {id, revision, sha256}."""
+    return [read_source(entry, backbone.name) for entry in backbone.sources]
+
+
+def locate(backbone: BackboneRow, download: bool = True, half: bool = False) -> Path:
+    """The folder or file with a backbone's weights: the first of its sources that is at hand, else that can be got.
 
     Args:
         backbone: row of the table.
-        download: False looks only at what is on this machine (the package, local paths, the hub's cache).
+        download: False looks only at what is on this machine (the package, local paths, the hub's cache), and does not
+            compare digests.
+        half: the weights will be held in float16: fp16 files are got where a source has them. Files of either kind that
+            are at hand are enough.
 
-    Raises InputError that lists what was tried and how to point to a copy.
+    A source that fails in any way is passed over. Raises InputError that lists every source with its reason, and for
+    files that are not what the table pins or `iseg models --get` recorded.
     """
-    tried = []
-    for source in backbone.sources:
+    source, place = find_source(backbone, download, half)
+    if download:
+        check_digests(source, place, half)
+    return place
+
+
+def find_source(backbone: BackboneRow, download: bool = True, half: bool = False) -> tuple[Source, Path]:
+    """The source that `locate` takes, and the folder or file; see there. Digests are not compared."""
+    sources, wanted = row_sources(backbone), model_files(half)
+    found, reasons = first_of(sources, wanted, at_hand)
+    if found is None and download:
+        found, reasons = first_of(sources, wanted, fetch)
+    if found is None:
+        raise none_found(f"the weights of {backbone.name}", sources, reasons, "--model PATH")
+    return found
+
+
+def first_of(sources: Sequence[Source], wanted: Wanted, way: Way) -> tuple[tuple[Source, Path] | None, list[str]]:
+    """The first source that `way` gets, and why those before it failed."""
+    reasons: list[str] = []
+    for source in sources:
         try:
-            return _fetch(source, download)
-        except (OSError, ValueError, ImportError) as error:  # what hub clients raise for "cannot be had"
-            tried.append(f"{source} ({_reason(error)})")
-    raise InputError(
-        f"the weights of {backbone.name} cannot be had; tried {'; '.join(tried)}. Give a local diffusers folder or "
-        ".safetensors file with --model PATH, or set HF_ENDPOINT to a mirror or HF_HOME to a filled cache"
-    )
+            return (source, way(source, wanted)), reasons
+        except ChangedWeightsError:
+            raise
+        except Exception as error:  # hubs' clients raise what they like; each means that this source cannot be had
+            reasons.append(reason(error))
+    return None, reasons
+
+
+def none_found(what: str, sources: Sequence[Source], reasons: Sequence[str], option: str) -> InputError:
+    """The error that lists all sources with their reasons, each cut so that the whole stays one readable line."""
+    if len(sources) == 1 and sources[0].kind == "local":
+        return InputError(reasons[0])
+    head = f"{what} cannot be had: "
+    tail = f". Give a local copy with {option}, or set HF_ENDPOINT to a mirror or HF_HOME to a filled cache"
+    taken = len(head) + len(tail) + sum(len(source.id) + len(" (); ") for source in sources)
+    room = max(SHORTEST, (LINE - taken) // max(1, len(sources)))
+    pairs = zip(sources, reasons, strict=True)
+    return InputError(head + "; ".join(f"{source.id} ({_cut(text, room)})" for source, text in pairs) + tail)
 
 
 def locate_tokenizer(file: Path, backbone: BackboneRow) -> Path:
@@ -59,46 +103,13 @@ def locate_tokenizer(file: Path, backbone: BackboneRow) -> Path:
     beside = file.parent / "tokenizer"
     if beside.is_dir():
         return beside
-    for source in load_row(backbone.name).sources:
-        try:
-            return _fetch(source, download=True, patterns=["tokenizer/*"]) / "tokenizer"
-        except (OSError, ValueError, ImportError):
-            continue
+    sources, wanted = row_sources(load_row(backbone.name)), tokenizer_files()
+    for way in (at_hand, fetch):
+        found, _ = first_of(sources, wanted, way)
+        if found is not None:
+            return found[1] / "tokenizer"
     raise InputError(f"{file} holds no tokenizer: put the model's tokenizer folder beside it, as {beside}")
 
 
-def _fetch(source: str, download: bool, patterns: list[str] = DOWNLOADED) -> Path:
-    if source.startswith("package:"):
-        path = Path(__file__).parent.parent / source.removeprefix("package:")
-        if not path.is_dir():
-            raise FileNotFoundError("not in this installation")
-        return path
-    if Path(source).exists():
-        return Path(source)
-    options: dict[str, Any] = {"allow_patterns": patterns, "ignore_patterns": UNUSED, "local_files_only": not download}
-    if source.startswith("modelscope:"):
-        from modelscope import snapshot_download as from_modelscope  # an optional package
-
-        return Path(from_modelscope(source.removeprefix("modelscope:"), **options))
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(source, **options))
-
-
-def _reason(error: Exception) -> str:
-    """A hub client's message on one line, its type when it says nothing."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return first[:160] or type(error).__name__
-
-
-def check_folder(folder: Path) -> None:
-    """Raises InputError unless the folder has every component of a diffusers Stable Diffusion model."""
-    missing = [part for part in COMPONENTS if not (folder / part).is_dir()]
-    if missing:
-        raise InputError(
-            f"{folder} is not a Stable Diffusion folder in diffusers format: it lacks {', '.join(missing)} "
-            f"(expected {', '.join(COMPONENTS)})"
-        )
-    for part in ("unet", "vae", "text_encoder"):
-        if not list((folder / part).glob("*.safetensors")):
-            raise InputError(f"{folder / part} has no .safetensors file: other weight formats are not read")
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 3] + "..."

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from iseg.backbones.find import check_folder, locate, locate_tokenizer
+from iseg.backbones.find import locate, locate_tokenizer
 from iseg.backbones.low_memory import hold_weights_in_half, reuse_freed_memory
 from iseg.backbones.quiet import quiet
-from iseg.backbones.read import read_tensors, weight_files
+from iseg.backbones.read import read_tensors, variant_of, weight_files
 from iseg.backbones.single_file import load_file
 from iseg.backbones.strips import use_strips
 from iseg.backbones.table import BackboneRow
@@ -57,6 +57,11 @@ def pick_dtype(dtype: str | torch.dtype, device: torch.device, on_cpu: str = "au
     return name
 
 
+def holds_half(name: str) -> bool:
+    """Whether weights are held in float16 at a precision, a key of `DTYPES`."""
+    return name in ("float16", "mixed")
+
+
 @quiet("diffusers", "transformers")
 def load(
     row: BackboneRow,
@@ -73,8 +78,8 @@ def load(
     chosen_device = pick_device(device)
     name = pick_dtype(dtype, chosen_device, row.cpu_dtype)
     mixed = name == "mixed"
-    place = locate(row)
     held = torch.float16 if mixed else DTYPES[name]
+    place = locate(row, half=holds_half(name))
     parts = _from_file(place, row, held) if place.is_file() else _from_folder(place, held)
     if vae is not None:
         parts["vae"] = load_tiny_vae(vae, held, parts["unet"].config.in_channels)
@@ -96,11 +101,14 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     from diffusers import DDIMScheduler
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    check_folder(folder)
+    text_encoder = folder / "text_encoder"
+    variant = variant_of(weight_files(text_encoder, dtype == torch.float16))
     try:
         return {
             "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-            "text_encoder": CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True),
+            "text_encoder": CLIPTextModel.from_pretrained(
+                text_encoder, dtype=dtype, variant=variant, use_safetensors=True
+            ),
             "unet": _unet(folder / "unet", dtype),
             "vae": load_vae(folder / "vae", dtype),
             "scheduler": DDIMScheduler.from_pretrained(folder / "scheduler"),
@@ -117,7 +125,7 @@ def _unet(folder: Path, dtype: torch.dtype) -> nn.Module:
 
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))
-    unet.load_state_dict(read_tensors(weight_files(folder), dtype), assign=True)
+    unet.load_state_dict(read_tensors(weight_files(folder, dtype == torch.float16), dtype), assign=True)
     return unet
 
 

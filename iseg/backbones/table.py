@@ -1,6 +1,6 @@
 """The table of backbones: which UNet, where its weights are, and what its layers are called."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ class BackboneRow:
     Attributes:
         name: file name without `.yaml`.
         sources: where the weights are looked for, in order: `package:PATH` (inside the iseg package), a local folder,
-            a hub id, or `modelscope:ID`.
+            a hub id, or `modelscope:ID`; or a mapping {id, revision, sha256}, see `iseg.backbones.sources.Source`.
         image_size: side of the square the image is resized to, in pixels.
         timestep, noise_seed: of the one noised pass.
         cross_layers: {resolution: {layer: head count}} in execution order; what flat head indices refer to.
@@ -26,10 +26,11 @@ class BackboneRow:
         cpu_dtype: what `dtype="auto"` is on the CPU; see `iseg.backbones.load.pick_dtype`.
         words: the only class words the model knows; None = any.
         note: one line for people.
+        licence: of the weights.
     """
 
     name: str
-    sources: list[str]
+    sources: list[str | dict[str, Any]]
     cross_layers: dict[int, dict[str, int]]
     self_layers: dict[str, int]
     image_size: int = 512
@@ -39,6 +40,7 @@ class BackboneRow:
     cpu_dtype: str = "auto"
     words: list[str] | None = None
     note: str = ""
+    licence: str = ""
 
     def check_words(self, words: Iterable[str]) -> None:
         """Raises InputError that lists the known words if the model does not know one of `words`."""
@@ -73,6 +75,6 @@ def row_names() -> list[str]:
     return sorted(path.stem for path in (configs_folder() / "backbones").glob("*.yaml"))
 
 
-def with_sources(backbone: BackboneRow, sources: list[str]) -> BackboneRow:
+def with_sources(backbone: BackboneRow, sources: Sequence[str]) -> BackboneRow:
     """The same backbone with its weights from somewhere else."""
-    return replace(backbone, sources=sources)
+    return replace(backbone, sources=list(sources))

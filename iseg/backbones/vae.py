@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iseg.backbones.read import read_tensors, weight_files
+from iseg.backbones.read import read_tensors, variant_of, weight_files
 from iseg.errors import InputError
 
 TINY_VAES = {"taesd": "madebyollin/taesd"}
@@ -19,13 +19,15 @@ def load_vae(folder: Path, dtype: torch.dtype) -> nn.Module:
     """An autoencoder whose `encode` works: AutoencoderKL, or the embedded model's PatchAutoencoder."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     name = config.get("_class_name")
+    files = weight_files(folder, dtype == torch.float16)
     if name == "PatchAutoencoder":
         from iseg.backbones.patch_autoencoder import PatchAutoencoder
 
-        return PatchAutoencoder.from_pretrained(folder, torch_dtype=dtype, use_safetensors=True)
+        variant = variant_of(files)
+        return PatchAutoencoder.from_pretrained(folder, torch_dtype=dtype, variant=variant, use_safetensors=True)
     if name != "AutoencoderKL":
         raise InputError(f"{folder}: VAE class {name!r} is not known: expected AutoencoderKL")
-    state = read_tensors(weight_files(folder), dtype, ("encoder.", "quant_conv."))
+    state = read_tensors(files, dtype, ("encoder.", "quant_conv."))
     return kl_encoder(config, {_new_name(key): tensor for key, tensor in state.items()})
 
 

@@ -91,9 +91,10 @@ def _silent(*_: Any) -> None:
 
 def open_outputs(evaluation: Evaluation, classes: list[LabelClass], device: str) -> list[tuple[Variant, Outputs]]:
     """The folder of every variant, made or taken up. InputError if one holds masks of other settings."""
+    dtype = outputs.precision(evaluation.model, evaluation.backbone, evaluation.dtype, device)
     inputs: dict[str, Any] = {
-        "dtype": outputs.precision(evaluation.model, evaluation.backbone, evaluation.dtype, device),
-        "weights_sha256": outputs.weights_digest(evaluation.model, evaluation.backbone),
+        "dtype": dtype,
+        outputs.WEIGHTS: outputs.weights_digest(evaluation.model, evaluation.backbone, dtype),
         "class_words": [[entry.name, entry.word.word, entry.word.focus] for entry in classes],
     }
     if evaluation.data.labels:

