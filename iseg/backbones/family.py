@@ -19,10 +19,13 @@ WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl"}  # of the text that the cross-a
 HEADS = {(8,): "sd1", (5, 10, 20, 20): "sd2"}  # per block, where the width is an unusual one
 # how the names of a file in the original layout begin; SDXL's first encoder has a name of SD 1.x's kind
 TEXT_PREFIXES = {
-    "sdxl": {"text_encoder": "conditioner.embedders.0.transformer.", "text_encoder_2": "conditioner.embedders.1.model."},
+    "sdxl": {
+        "text_encoder": "conditioner.embedders.0.transformer.",
+        "text_encoder_2": "conditioner.embedders.1.model.",
+    },
     "sd2": {"text_encoder": "cond_stage_model.model."},
     "sd1": {"text_encoder": "cond_stage_model.transformer."},
-}  # fmt: skip
+}
 
 
 def detect_family(path: Path) -> str | None:

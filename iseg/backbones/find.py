@@ -17,8 +17,8 @@ def find_row(name: str | Path, table: str | None = None) -> BackboneRow:
 
     Args:
         name: what the user gave.
-        table: name of the table row whose layers and recipe a folder, file or hub id uses; by default that of the family it
-            looks like, else sd21-base.
+        table: name of the table row whose layers and recipe a folder, file or hub id uses; by default that of
+            the family it looks like, else sd21-base.
     """
     if str(name) in row_names():
         return load_row(str(name))

@@ -77,7 +77,7 @@ def _read(
     for part, prefix in prefixes.items():
         if not state[part]:
             raise InputError(
-                f"{path} has no {part} (no key starts with {prefix!r}): expected a Stable Diffusion file, 1.x, 2.x or XL"
+                f"{path} has no {part} (no key starts with {prefix!r}): expected Stable Diffusion 1.x, 2.x or XL"
             )
     return state
 

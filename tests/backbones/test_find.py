@@ -97,7 +97,7 @@ def test_names_folders_files_and_hub_ids(tmp_path):
     assert find.find_row(tmp_path).sources == [str(tmp_path)]
     own = find.find_row("somebody/finetuned", "sd21-base")
     assert (own.name, own.sources) == ("sd21-base", ["somebody/finetuned"])
-    with pytest.raises(InputError, match="expected .*sd21-base, .*tiny"):
+    with pytest.raises(InputError, match=r"expected .*sd21-base, .*tiny"):
         find.find_row("sd9")
     with pytest.raises(InputError, match="no backbone 'sd9'"):
         find.find_row(tmp_path, "sd9")

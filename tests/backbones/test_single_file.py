@@ -187,6 +187,6 @@ def test_a_file_of_another_model_is_one_line(goldens, single, tmp_path):
         load_single_file(other, [goldens / "tiny_sd21_shape"], torch.float32)
     partial = load_file(single)
     save_file({name: value for name, value in partial.items() if "input_blocks.4" not in name}, other)
-    with pytest.raises(InputError, match="unet of .* lacks .* tensors, the first is down_blocks") as raised:
+    with pytest.raises(InputError, match=r"unet of .* lacks .* tensors, the first is down_blocks") as raised:
         load_single_file(other, [goldens / "tiny_sd21_shape"], torch.float32)
     assert "\n" not in str(raised.value)
