@@ -77,7 +77,7 @@ def write_tokenizer(folder: Path, texts: list[tuple[str, list[int]]]) -> None:
 def spelling(words: list[str]) -> list[tuple[str, str]]:
     """Merges that spell each word from left to right; a word that other words' merges break apart goes first."""
     while True:
-        merges = {}
+        merges: dict[tuple[str, str], int] = {}
         for word in words:
             for end in range(1, len(word)):
                 merges[word[:end], word[end] + ("</w>" if end == len(word) - 1 else "")] = len(merges)

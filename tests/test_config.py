@@ -123,7 +123,7 @@ def test_recipes_by_name_and_path(tmp_path):
 
 def test_unknown_backbone_lists_the_table():
     with pytest.raises(InputError, match="sd21-base"):
-        load_row("sd15")
+        load_row("sd9")
     with pytest.raises(InputError, match="cross_layers"):
         parse_settings(BackboneRow, {"name": "x", "sources": [], "self_layers": {}}, "here")
 

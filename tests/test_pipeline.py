@@ -224,7 +224,7 @@ def test_focus_words(seg):
         ({"mask": np.full((90, 140), np.nan)}, "expected numbers"),
         ({"classes": [None]}, "class 1 is None: expected a word"),
         ({"classes": 5}, "classes is 5: expected a list of words"),
-        ({"classes": [ClassWord("cat", 3)]}, "class 1 is 'cat'"),
+        ({"classes": [ClassWord("cat", 3)]}, "class 1 is 'cat'"),  # type: ignore[arg-type]  # is the point
         ({"points": [(np.nan, 3)]}, r"points holds \(nan, 3\): expected pixels"),
         ({"points": [(3, np.inf)]}, "points holds"),
         ({"points": 5}, "points is 5: expected pixels"),

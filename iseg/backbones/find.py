@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from iseg.backbones.family import row_for
 from iseg.backbones.fetch import Wanted, at_hand, fetch, reason
 from iseg.backbones.model_files import model_files, tokenizer_files
 from iseg.backbones.records import ChangedWeightsError, check_digests
@@ -21,16 +22,17 @@ def find_row(name: str | Path, table: str | None = None) -> BackboneRow:
 
     Args:
         name: what the user gave.
-        table: name of the table row whose layers and recipe a folder, file or hub id uses; sd21-base by default.
+        table: name of the table row whose layers and recipe a folder, file or hub id uses; by default that of
+            the family it looks like, else sd21-base.
     """
     if str(name) in row_names():
         return load_row(str(name))
-    row = load_row(table or "sd21-base")
+    row = load_row(table or row_for(name))
     path = Path(name)
     if path.exists() or str(name).count("/") == 1:
         return with_sources(row, [str(name)])
     raise InputError(
-        f"no model {str(name)!r}: expected {' or '.join(row_names())}, a diffusers folder, a .safetensors file "
+        f"no model {str(name)!r}: expected {', '.join(row_names())}, a diffusers folder, a .safetensors file "
         "or a hub id owner/name"
     )
 

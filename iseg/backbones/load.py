@@ -1,18 +1,21 @@
 """Loading a backbone: device, precision, memory; everything that can be wrong with it is one clear line."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from iseg.backbones.build import build, fill
+from iseg.backbones.family import check_family, detect_family
 from iseg.backbones.find import locate, locate_tokenizer
 from iseg.backbones.low_memory import hold_weights_in_half, reuse_freed_memory
 from iseg.backbones.quiet import quiet
-from iseg.backbones.read import read_tensors, variant_of, weight_files
+from iseg.backbones.read import read_tensors, weight_files
 from iseg.backbones.single_file import load_file
 from iseg.backbones.strips import use_strips
 from iseg.backbones.table import BackboneRow
+from iseg.backbones.text import SecondEncoder, load_tokenizer, second_pad, text_encoder
 from iseg.backbones.unet import UNetBackbone, check_layers
 from iseg.backbones.vae import load_tiny_vae, load_vae
 from iseg.errors import InputError
@@ -30,6 +33,8 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
+        if chosen.type == "meta":  # a device of torch that computes nothing
+            raise RuntimeError
     except (RuntimeError, AssertionError):
         raise InputError(f"device {str(device)!r} cannot be used here: expected auto, cpu, cuda or mps") from None
     return chosen
@@ -73,67 +78,89 @@ def load(
 
     vae: "taesd" or a folder with an AutoencoderTiny, to be used in place of the model's own VAE.
 
-    Raises InputError for weights that cannot be had or read, and for layers or head counts that differ from the table.
+    Raises InputError for weights that cannot be had or read, lack a tensor or are of another family than the row, for
+    another model's tokenizer, and for layers or head counts that differ from the table.
     """
     chosen_device = pick_device(device)
     name = pick_dtype(dtype, chosen_device, row.cpu_dtype)
     mixed = name == "mixed"
     held = torch.float16 if mixed else DTYPES[name]
     place = locate(row, half=holds_half(name))
-    parts = _from_file(place, row, held) if place.is_file() else _from_folder(place, held)
+    check_family(place, row)
+    sdxl = detect_family(place) == "sdxl"
+    vae_held = torch.float32 if name == "float16" and sdxl and _overflows(place / "vae") else held
+    parts = (_from_file if place.is_file() else _from_folder)(place, row, held, vae_held)
     if vae is not None:
-        parts["vae"] = load_tiny_vae(vae, held, parts["unet"].config.in_channels)
-    for part in ("text_encoder", "vae", "unet"):
-        parts[part].to(chosen_device).eval().requires_grad_(False)
+        vae_held = held
+        parts["vae"] = load_tiny_vae(vae, held, parts["unet"].config.in_channels, row.family)
+    second = parts["second"].model if parts["second"] else None
+    for part in filter(None, (parts["text_encoder"], second, parts["vae"], parts["unet"])):
+        part.to(chosen_device).eval().requires_grad_(False)
         if mixed:
-            hold_weights_in_half(parts[part])
+            hold_weights_in_half(part)
     if chosen_device.type == "cuda":  # on the CPU this layout is no faster, and its group norm costs four digits
-        for part in ("vae", "unet"):
-            parts[part].to(memory_format=torch.channels_last)
+        for name_of_part in ("vae", "unet"):
+            parts[name_of_part].to(memory_format=torch.channels_last)
     check_layers(parts["unet"], row)
     if chosen_device.type == "cpu":
         use_strips(parts["vae"])
         reuse_freed_memory()  # from here on: what loading leaves behind goes back to the system
-    return UNetBackbone(row=row, source=str(place), device=chosen_device, dtype=DTYPES[name], **parts)
+    computing = torch.float32 if mixed else vae_held
+    return UNetBackbone(
+        row=row, source=str(place), device=chosen_device, dtype=DTYPES[name], vae_dtype=computing, **parts
+    )
 
 
-def _from_folder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
-    from diffusers import DDIMScheduler
-    from transformers import CLIPTextModel, CLIPTokenizer
+def _overflows(vae: Path) -> bool:
+    """Whether SDXL's VAE needs float32: all but copies that were trained to do without, which say so."""
+    config = vae / "config.json"
+    return not config.is_file() or json.loads(config.read_text(encoding="utf-8")).get("force_upcast", True)
 
-    text_encoder = folder / "text_encoder"
-    variant = variant_of(weight_files(text_encoder, dtype == torch.float16))
+
+def _from_folder(folder: Path, row: BackboneRow, dtype: torch.dtype, vae_dtype: torch.dtype) -> dict[str, Any]:
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+
+    tokenizer = load_tokenizer(folder / "tokenizer", row.tokens, row.pad_token)
+    half = dtype == torch.float16
     try:
-        return {
-            "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-            "text_encoder": CLIPTextModel.from_pretrained(
-                text_encoder, dtype=dtype, variant=variant, use_safetensors=True
-            ),
-            "unet": _unet(folder / "unet", dtype),
-            "vae": load_vae(folder / "vae", dtype),
+        # read tensor by tensor: a file may be twice as large as what is kept of it
+        unet: Any = build(UNet2DConditionModel, UNet2DConditionModel.load_config(folder / "unet"))
+        fill(unet, read_tensors(weight_files(folder / "unet", half), dtype), f"unet of {folder}")
+        parts: dict[str, Any] = {
+            "tokenizer": tokenizer,
+            "text_encoder": _text_encoder(folder, "text_encoder", dtype),
+            "second": None,
+            "unet": unet,
+            "vae": load_vae(folder / "vae", vae_dtype),
             "scheduler": DDIMScheduler.from_pretrained(folder / "scheduler"),
         }
+        if unet.config["addition_embed_type"] == "text_time":
+            further = load_tokenizer(folder / "tokenizer_2", row.tokens, row.pad_token_2)
+            encoder = _text_encoder(folder, "text_encoder_2", dtype)
+            parts["second"] = SecondEncoder(encoder, second_pad(tokenizer, further))
+        return parts
     except InputError:
         raise
     except Exception as error:  # loaders raise many types; each means that this folder cannot be used
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
 
 
-def _unet(folder: Path, dtype: torch.dtype) -> nn.Module:
-    """The UNet of a folder, read tensor by tensor: its file may be twice as large as what is kept of it."""
-    from diffusers import UNet2DConditionModel
-
-    with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder))
-    unet.load_state_dict(read_tensors(weight_files(folder, dtype == torch.float16), dtype), assign=True)
-    return unet
+def _text_encoder(folder: Path, part: str, dtype: torch.dtype) -> Any:
+    files = weight_files(folder / part, dtype == torch.float16)
+    if not files:
+        raise InputError(f"{folder / part} has no .safetensors file: expected a text encoder there")
+    config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
+    return text_encoder(config, read_tensors(files, dtype), f"{part} of {folder}", part == "text_encoder_2")
 
 
-def _from_file(path: Path, row: BackboneRow, dtype: torch.dtype) -> dict[str, Any]:
-    from transformers import CLIPTokenizer
-
-    architecture = configs_folder() / "backbones" / row.name
-    if not architecture.is_dir():
-        raise InputError(f"{path}: a single file can be read for sd21-base only, {row.name} needs a folder")
-    parts = load_file(path, architecture, dtype)
-    return {**parts, "tokenizer": CLIPTokenizer.from_pretrained(locate_tokenizer(path, row))}
+def _from_file(path: Path, row: BackboneRow, dtype: torch.dtype, vae_dtype: torch.dtype) -> dict[str, Any]:
+    configs = configs_folder() / "backbones"
+    architecture = [configs / name for name in row.architecture or [row.name]]
+    if not architecture[0].is_dir():
+        raise InputError(f"{path}: {row.name} needs a folder, there is no configuration for a single file of it")
+    parts = load_file(path, architecture, dtype, vae_dtype)
+    parts["tokenizer"] = load_tokenizer(locate_tokenizer(path, row), row.tokens, row.pad_token)
+    encoder = parts.pop("text_encoder_2", None)
+    # SDXL's two tokenizers differ in the padding alone
+    pad = parts["tokenizer"].convert_tokens_to_ids(row.pad_token_2) if encoder is not None else 0
+    return {**parts, "second": None if encoder is None else SecondEncoder(encoder, pad)}

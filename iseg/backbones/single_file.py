@@ -1,6 +1,7 @@
 """A model in one `.safetensors` file with the original (LDM) names -> the parts of a diffusers folder."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,98 +9,103 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from iseg.backbones.build import build, fill
+from iseg.backbones.family import TEXT_PREFIXES, detect_family
+from iseg.backbones.text import text_encoder
 from iseg.backbones.vae import kl_encoder
 from iseg.errors import InputError
 
-PREFIXES = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_encoder": "cond_stage_model.model."}
+PREFIXES = {"unet": "model.diffusion_model.", "vae": "first_stage_model."}
 DECODER = ("first_stage_model.decoder.", "first_stage_model.post_quant_conv.")
 
 
-def load_file(path: Path, architecture: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """Text encoder, UNet, VAE encoder and scheduler out of one file.
+def load_file(
+    path: Path, architecture: Sequence[Path], dtype: torch.dtype, vae_dtype: torch.dtype | None = None
+) -> dict[str, Any]:
+    """Text encoders, UNet, VAE encoder and scheduler out of one file.
 
     Args:
-        path: Stable Diffusion 2 checkpoint with LDM names.
-        architecture: folder with `unet/config.json`, `vae/config.json`, `text_encoder/config.json` and
-            `scheduler/scheduler_config.json` of the model that the file holds.
-        dtype: of the loaded weights.
+        path: checkpoint of Stable Diffusion 1.x, 2.x or XL with LDM names.
+        architecture: folders with `unet/config.json`, `vae/config.json`, `text_encoder/config.json` and
+            `scheduler/scheduler_config.json` of the model that the file holds; each from the first that has it.
+        dtype, vae_dtype: of the loaded weights; the VAE's is `dtype` if None.
 
     Raises InputError for a file that is not safetensors, lacks a part or does not fit the architecture.
     """
     from diffusers import DDIMScheduler
 
-    state = _read(path, dtype)
-    configs = {part: json.loads((architecture / part / "config.json").read_text(encoding="utf-8")) for part in PREFIXES}
+    text = TEXT_PREFIXES.get(detect_family(path) or "", {"text_encoder": TEXT_PREFIXES["sd2"]["text_encoder"]})
+    state = _read(path, {**PREFIXES, **text}, {"vae": vae_dtype or dtype}, dtype)
     try:
-        return {
-            "text_encoder": _text_encoder(state, configs["text_encoder"]),
-            "unet": _unet(state, configs["unet"]),
-            "vae": _vae(state, configs["vae"]),
-            "scheduler": DDIMScheduler.from_pretrained(architecture / "scheduler"),
+        parts: dict[str, Any] = {
+            name: _text_encoder(state[name], _config(architecture, name), prefix, f"{name} of {path}")
+            for name, prefix in text.items()
         }
-    except (RuntimeError, KeyError) as error:
+        parts["unet"] = _unet(state["unet"], _config(architecture, "unet"), f"unet of {path}")
+        parts["vae"] = _vae(state["vae"], _config(architecture, "vae"), f"vae of {path}")
+        scheduler = _folder(architecture, "scheduler", "scheduler_config.json") / "scheduler"
+        return {**parts, "scheduler": DDIMScheduler.from_pretrained(scheduler)}
+    except (RuntimeError, KeyError) as error:  # of the converters, for a tensor that they look for
         detail = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} does not hold the model described in {architecture}: {detail}") from None
+        raise InputError(f"{path} does not hold the model described in {architecture[0]}: {detail}") from None
 
 
-def _read(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+def _folder(architecture: Sequence[Path], part: str, file: str = "config.json") -> Path:
+    for folder in architecture:
+        if (folder / part / file).is_file():
+            return folder
+    raise InputError(f"no {part}/{file} in {', '.join(map(str, architecture))}")
+
+
+def _config(architecture: Sequence[Path], part: str) -> dict[str, Any]:
+    return json.loads((_folder(architecture, part) / part / "config.json").read_text(encoding="utf-8"))
+
+
+def _read(
+    path: Path, prefixes: dict[str, str], dtypes: dict[str, torch.dtype], dtype: torch.dtype
+) -> dict[str, dict[str, Tensor]]:
+    """{part: {name: tensor}} of the parts that are used; the decoder is not read."""
+    state: dict[str, dict[str, Tensor]] = {part: {} for part in prefixes}
     try:
         with safe_open(path, "pt") as file:
-            names = list(file.keys())
-            used = [
-                name for name in names if name.startswith(tuple(PREFIXES.values())) and not name.startswith(DECODER)
-            ]
-            state = {name: file.get_tensor(name).to(dtype) for name in used}
+            for name in file.keys():
+                part = next((part for part, prefix in prefixes.items() if name.startswith(prefix)), None)
+                if part is not None and not name.startswith(DECODER):
+                    state[part][name] = file.get_tensor(name).to(dtypes.get(part, dtype))
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable .safetensors file: {error}") from None
-    for part, prefix in PREFIXES.items():
-        if not any(name.startswith(prefix) for name in state):
+    for part, prefix in prefixes.items():
+        if not state[part]:
             raise InputError(
-                f"{path} has no {part} (no key starts with {prefix!r}): expected a Stable Diffusion 2 file"
+                f"{path} has no {part} (no key starts with {prefix!r}): expected Stable Diffusion 1.x, 2.x or XL"
             )
     return state
 
 
-def _unet(state: dict[str, Tensor], config: dict[str, Any]) -> nn.Module:
+def _unet(state: dict[str, Tensor], config: dict[str, Any], what: str) -> nn.Module:
     from diffusers import UNet2DConditionModel
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(config)
-    unet.load_state_dict(convert_ldm_unet_checkpoint(state, config), assign=True)
+    unet = build(UNet2DConditionModel, config)
+    fill(unet, convert_ldm_unet_checkpoint(state, config), what)
     return unet
 
 
-def _vae(state: dict[str, Tensor], config: dict[str, Any]) -> nn.Module:
+def _vae(state: dict[str, Tensor], config: dict[str, Any], what: str) -> nn.Module:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    return kl_encoder(config, convert_ldm_vae_checkpoint(state, config))
+    return kl_encoder(config, convert_ldm_vae_checkpoint(state, config), what)
 
 
-def _text_encoder(state: dict[str, Tensor], config: dict[str, Any]) -> nn.Module:
+def _text_encoder(state: dict[str, Tensor], config: dict[str, Any], prefix: str, what: str) -> nn.Module:
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig
 
-    with torch.device("meta"):
-        encoder = CLIPTextModel(CLIPTextConfig(**config))
-    converted = convert_open_clip_checkpoint(encoder, state, PREFIXES["text_encoder"])
-    wanted = encoder.state_dict()
-    # newer versions of transformers hold the layers without the prefix
-    renamed = {name if name in wanted else name.removeprefix("text_model."): value for name, value in converted.items()}
-    encoder.load_state_dict({name: value for name, value in renamed.items() if name in wanted}, assign=True)
-    _count_positions(encoder)
-    return encoder
-
-
-def _count_positions(encoder: nn.Module) -> None:
-    """Give a text encoder built on "meta" the one buffer that no file holds: position ids (1, L), 0..L-1.
-
-    Raises RuntimeError for any other buffer that is left without values.
-    """
-    for name, buffer in list(encoder.named_buffers()):
-        if not buffer.is_meta:
-            continue
-        owner, _, own = name.rpartition(".")
-        if own != "position_ids":
-            raise RuntimeError(f"nothing gives the text encoder's buffer {name} its values")
-        setattr(encoder.get_submodule(owner), own, torch.arange(buffer.shape[-1]).expand(buffer.shape))
+    projection = what.startswith("text_encoder_2 ")
+    if prefix.endswith(".model."):  # OpenCLIP's names
+        owner = nn.Module()
+        owner.config = CLIPTextConfig(**config)  # type: ignore[assignment]  # all that the converter looks at
+        state = convert_open_clip_checkpoint(owner, state, prefix)
+    else:
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return text_encoder(config, state, what, projection)

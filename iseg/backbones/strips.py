@@ -4,12 +4,13 @@ Stable Diffusion's VAE has maps of 134 MB. A block of diffusers holds five of th
 its input and its output into layouts of its own. Here two are held, and copies are of strips. The result is the same.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from iseg.backbones.build import replace_module
 
 STRIP_BYTES = 1 << 22  # of a map at a time
 
@@ -20,14 +21,52 @@ def use_strips(vae: nn.Module) -> None:
     from diffusers.models.resnet import ResnetBlock2D
 
     module: Any
-    for module in vae.modules():
+    for path, module in list(vae.named_modules()):
         if isinstance(module, ResnetBlock2D) and module.time_emb_proj is None and module.output_scale_factor == 1:
-            for conv in (module.conv1, module.conv2):
-                conv.forward = partial(convolve, conv, overwrite=conv.in_channels == conv.out_channels)
-            module.forward = partial(residual_, module)
+            replace_module(vae, path, StripResnet(module))
         elif isinstance(module, Downsample2D) and module.use_conv and module.norm is None:
-            module.conv.forward = partial(convolve, module.conv, after=int(module.padding == 0))
-            module.forward = module.conv.forward
+            replace_module(vae, path, StripDownsample(module))
+
+
+class StripConv(nn.Conv2d):
+    """A 3x3 convolution that works in strips; see `convolve`."""
+
+    def __init__(self, conv: nn.Conv2d, overwrite: bool = False, after: int = 0) -> None:
+        shape = (conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding)
+        super().__init__(*shape, bias=conv.bias is not None, device="meta")  # type: ignore[arg-type]
+        self.weight, self.bias = conv.weight, conv.bias
+        self.overwrite, self.after = overwrite, after
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D, h, w)."""
+        return convolve(self, input, self.overwrite, self.after)
+
+
+class StripResnet(nn.Module):
+    """A residual block without time embedding that overwrites its maps; its parts are called as in diffusers."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.norm1, self.norm2, self.nonlinearity = block.norm1, block.norm2, block.nonlinearity
+        self.conv1 = StripConv(block.conv1, overwrite=block.conv1.in_channels == block.conv1.out_channels)
+        self.conv2 = StripConv(block.conv2, overwrite=block.conv2.in_channels == block.conv2.out_channels)
+        self.conv_shortcut = block.conv_shortcut
+
+    def forward(self, x: Tensor, temb: None = None) -> Tensor:
+        """(B, C, H, W) -> (B, D, H, W), in x's place where D = C."""
+        return residual_(self, x)
+
+
+class StripDownsample(nn.Module):
+    """A downsampling convolution in strips."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.conv = StripConv(block.conv, after=int(block.padding == 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D, H / 2, W / 2)."""
+        return self.conv(x)
 
 
 def strip_rows(x: Tensor) -> int:
@@ -72,7 +111,7 @@ def normalize_(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     return x
 
 
-def residual_(block: Any, x: Tensor, temb: None = None) -> Tensor:
+def residual_(block: StripResnet, x: Tensor) -> Tensor:
     """A residual block without time embedding: (B, C, H, W) -> (B, D, H, W), in x's place where D = C."""
     hidden = block.conv1(block.nonlinearity(block.norm1(x)))
     hidden = block.conv2(block.nonlinearity(normalize_(block.norm2, hidden)))

@@ -27,6 +27,12 @@ class BackboneRow:
         words: the only class words the model knows; None = any.
         note: one line for people.
         licence: of the weights.
+        family: "sd1", "sd2", "sdxl" or "tiny", see `iseg.backbones.family`; None = weights of any are taken.
+        pad_token: what the model's tokenizer pads with; None = anything.
+        pad_token_2: likewise of the second tokenizer, where the family has one.
+        tokens: length L of a prompt in tokens.
+        architecture: folders of `configs/backbones/` with the configurations that a single file needs, each part taken
+            from the first that has it; by default the one called like the row.
     """
 
     name: str
@@ -41,6 +47,11 @@ class BackboneRow:
     words: list[str] | None = None
     note: str = ""
     licence: str = ""
+    family: str | None = None
+    pad_token: str | None = None
+    pad_token_2: str | None = None
+    tokens: int = 77
+    architecture: list[str] = field(default_factory=list)
 
     def check_words(self, words: Iterable[str]) -> None:
         """Raises InputError that lists the known words if the model does not know one of `words`."""

@@ -1,4 +1,4 @@
-"""The UNet family: Stable Diffusion 1.x, 2.x, Turbo (method step 1)."""
+"""The UNet family: Stable Diffusion 1.x, 2.x, Turbo, XL (method step 1)."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from iseg import prompt
 from iseg.attention import Layers, Record
+from iseg.backbones.precision import without_tf32
 from iseg.backbones.recording import PassEnded, Recording, attention_module, end_pass
 from iseg.backbones.seam import Condition
 from iseg.backbones.table import BackboneRow
+from iseg.backbones.text import SecondEncoder, both_hidden_states, hidden_states
 from iseg.backbones.vae import latents_of
 from iseg.errors import InputError, NotFinite
 from iseg.prompt import Prompt
@@ -34,13 +36,18 @@ class UNetBackbone:
     scheduler: Any
     device: torch.device
     dtype: torch.dtype
-    _embedded: OrderedDict[tuple[int, ...], Tensor] = field(default_factory=OrderedDict, repr=False)
+    second: SecondEncoder | None = None  # SDXL's
+    vae_dtype: torch.dtype | None = None  # what the VAE computes in, `dtype` if None
+    _embedded: OrderedDict[tuple[int, ...], tuple[Tensor, Tensor | None]] = field(
+        default_factory=OrderedDict, repr=False
+    )
 
     @torch.inference_mode()
+    @without_tf32()
     def encode(self, squares: Tensor) -> Tensor:
         """Images (B, 3, S, S) float32 in [0, 1] -> latents (B, C, h, w): posterior mean times the scaling factor."""
         scaled = 2 * squares.to(self.device) - 1
-        return latents_of(self.vae, scaled.to(self.dtype))
+        return latents_of(self.vae, scaled.to(self.vae_dtype or self.dtype)).to(self.dtype)
 
     @torch.inference_mode()
     def noised(self, latents: Tensor) -> Tensor:
@@ -54,25 +61,43 @@ class UNetBackbone:
         return self.scheduler.add_noise(latents, noise, timestep)
 
     @torch.inference_mode()
+    @without_tf32()
     def condition(self, prompts: Sequence[Prompt]) -> Condition:
         """Enhanced embeddings (B, L, D) of prompts and the token spans of their classes.
 
+        SDXL's pooled vectors and size ids are added; they are not enhanced.
+
         Raises InputError for a class word that the model does not know or whose focus lies past its last token.
         """
-        rows, spans = [], []
+        rows, pooled, spans = [], [], []
         for each in prompts:
             self.row.check_words(word.word for word in each.words)
             ids, own = prompt.tokenize(self.tokenizer, each)
-            rows.append(prompt.enhance(self.embed(ids), own, each.enhancement))
+            states, vector = self._encode_text(ids)
+            rows.append(prompt.enhance(states, own, each.enhancement))
+            pooled += [] if vector is None else [vector]
             spans.append(own)
-        return Condition(torch.stack(rows), spans)
+        added = {}
+        if pooled:
+            size = float(self.row.image_size)  # of the image before and after cropping, which begins at (0, 0)
+            ids_of_size = torch.tensor([[size, size, 0.0, 0.0, size, size]], device=self.device)
+            added = {"text_embeds": torch.stack(pooled), "time_ids": ids_of_size.expand(len(rows), -1)}
+        return Condition(torch.stack(rows), spans, added)
 
     def embed(self, ids: list[int]) -> Tensor:
-        """Token ids (L) -> last hidden states of the text encoder (L, D); those of the last prompts are kept."""
+        """Token ids (L) -> what the UNet reads of a prompt (L, D), before the enhancement; see `_encode_text`."""
+        return self._encode_text(ids)[0]
+
+    def _encode_text(self, ids: list[int]) -> tuple[Tensor, Tensor | None]:
+        """Token ids (L) -> hidden states (L, D), and SDXL's pooled vector (P); those of the last prompts are kept."""
         key = tuple(ids)
         if key not in self._embedded:
-            states = self.text_encoder(torch.tensor([ids], device=self.device)).last_hidden_state[0]
-            self._embedded[key] = states
+            if self.second is None:
+                tokens = torch.tensor([ids], device=self.device)
+                self._embedded[key] = hidden_states(self.text_encoder, tokens)[0], None
+            else:
+                end = self.tokenizer.eos_token_id
+                self._embedded[key] = both_hidden_states(self.text_encoder, self.second, ids, end)
             if len(self._embedded) > KEPT_PROMPTS:
                 self._embedded.popitem(last=False)
         self._embedded.move_to_end(key)
@@ -93,9 +118,10 @@ class UNetBackbone:
                 "the model's attention is not finite (NaN or infinity) in float32 either: its weights are broken; "
                 "expected another copy of them"
             )
-        networks = (self.text_encoder, self.vae, self.unet)
+        networks = [self.text_encoder, self.vae, self.unet, *([self.second.model] if self.second else [])]
         held = [next(network.parameters()).dtype for network in networks]
-        narrow, self.dtype = self.dtype, torch.float32
+        narrow = self.dtype, self.vae_dtype
+        self.dtype = self.vae_dtype = torch.float32
         self.forget_prompts()
         try:
             for network in networks:
@@ -106,15 +132,21 @@ class UNetBackbone:
         finally:
             for network, dtype in zip(networks, held, strict=True):
                 network.to(dtype)
-            self.dtype = narrow
+            self.dtype, self.vae_dtype = narrow
             self.forget_prompts()
 
     @torch.inference_mode()
+    @without_tf32()
     def record(self, latents: Tensor, condition: Condition, layers: Layers, early_exit: bool = True) -> Record:
         """One pass over noised latents (B, C, h, w), which ends after the last recorded layer if `early_exit`."""
         with Recording(self.unet, layers, on_complete=end_pass if early_exit else None) as recording:
             with suppress(PassEnded):
-                self.unet(latents, self.row.timestep, encoder_hidden_states=condition.embeddings)
+                self.unet(
+                    latents,
+                    self.row.timestep,
+                    encoder_hidden_states=condition.embeddings,
+                    added_cond_kwargs=condition.added or None,
+                )
             return recording.take()
 
     def compile(self) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iseg.backbones.read import read_tensors, variant_of, weight_files
+from iseg.backbones.build import build, fill
+from iseg.backbones.read import read_tensors, weight_files
 from iseg.errors import InputError
 
-TINY_VAES = {"taesd": "madebyollin/taesd"}
+TINY_VAES = {None: "madebyollin/taesd", "sdxl": "madebyollin/taesdxl"}  # what "taesd" is for a family
 # names of the attention projections in folders written before diffusers 0.17, as on the hub
 OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
@@ -23,24 +24,25 @@ def load_vae(folder: Path, dtype: torch.dtype) -> nn.Module:
     if name == "PatchAutoencoder":
         from iseg.backbones.patch_autoencoder import PatchAutoencoder
 
-        variant = variant_of(files)
-        return PatchAutoencoder.from_pretrained(folder, torch_dtype=dtype, variant=variant, use_safetensors=True)
+        patches = build(PatchAutoencoder, config)
+        fill(patches, read_tensors(files, dtype), f"vae of {folder.parent}")
+        return patches
     if name != "AutoencoderKL":
         raise InputError(f"{folder}: VAE class {name!r} is not known: expected AutoencoderKL")
     state = read_tensors(files, dtype, ("encoder.", "quant_conv."))
-    return kl_encoder(config, {_new_name(key): tensor for key, tensor in state.items()})
+    return kl_encoder(config, {_new_name(key): tensor for key, tensor in state.items()}, f"vae of {folder.parent}")
 
 
-def load_tiny_vae(source: str | Path, dtype: torch.dtype, channels: int = 4) -> nn.Module:
-    """AutoencoderTiny from "taesd" (its hub id), a hub id or a folder, for a UNet that takes latents of `channels`.
+def load_tiny_vae(source: str | Path, dtype: torch.dtype, channels: int = 4, family: str | None = None) -> nn.Module:
+    """AutoencoderTiny from "taesd", a hub id or a folder, for a UNet that takes latents of `channels`.
 
-    Raises InputError if it cannot be had or makes other latents.
+    "taesd" is the hub's copy that goes with the family. Raises InputError if it cannot be had or makes other latents.
 
     It is distilled from Stable Diffusion's VAE and about thirty times cheaper; the masks differ a little.
     """
     from diffusers import AutoencoderTiny
 
-    place = TINY_VAES.get(str(source), str(source))
+    place = TINY_VAES.get(family, TINY_VAES[None]) if str(source) == "taesd" else str(source)
     try:
         vae = AutoencoderTiny.from_pretrained(place, torch_dtype=dtype, use_safetensors=True)
     except Exception as error:  # loaders raise many types; each means that it cannot be used
@@ -63,20 +65,22 @@ def latents_of(vae: Any, images: Tensor) -> Tensor:
     return mean * vae.config.scaling_factor
 
 
-def kl_encoder(config: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
-    """AutoencoderKL without its decoder, from a configuration and the weights of its encoder."""
+def kl_encoder(config: dict[str, Any], state: dict[str, Tensor], what: str = "vae") -> nn.Module:
+    """AutoencoderKL without its decoder, from a configuration and the weights of its encoder.
+
+    what: the part, for messages. Raises InputError for a tensor that is missing or of another shape.
+    """
     from diffusers import AutoencoderKL
     from diffusers.models.resnet import ResnetBlock2D
 
-    with torch.device("meta"):
-        vae = AutoencoderKL.from_config(config)
+    vae = build(AutoencoderKL, config)
     del vae.decoder, vae.post_quant_conv
     wanted = vae.state_dict()
     for key, tensor in state.items():
         # old folders hold the projections of the attention as 1x1 convolutions
         if key in wanted and tensor.shape != wanted[key].shape and tensor.numel() == wanted[key].numel():
             state[key] = tensor.reshape(wanted[key].shape)
-    vae.load_state_dict(state, assign=True)
+    fill(vae, state, what)
     for module in vae.modules():
         if isinstance(module, ResnetBlock2D):  # its input is a norm's output, which nothing else needs
             module.nonlinearity = nn.SiLU(inplace=True)

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from iseg.settings import configs_folder
 
@@ -54,6 +54,6 @@ def ensure_random_model(folder: Path) -> Path:
     shutil.copytree(source / "scheduler", folder / "scheduler")
     # any CLIP tokenizer will do: token ids only choose rows of a random table
     embedded = Path(__file__).parents[2] / "iseg" / "models" / "tiny" / "tokenizer"
-    shutil.copytree(embedded, folder / "tokenizer")
+    CLIPTokenizer.from_pretrained(embedded, pad_token="!").save_pretrained(folder / "tokenizer")
     (folder / "complete").touch()
     return folder

@@ -31,10 +31,10 @@ def test_names_folders_files_and_hub_ids(tmp_path):
     assert find.find_row(tmp_path).sources == [str(tmp_path)]
     own = find.find_row("somebody/finetuned", "sd21-base")
     assert (own.name, own.sources) == ("sd21-base", ["somebody/finetuned"])
-    with pytest.raises(InputError, match="expected sd21-base or tiny"):
-        find.find_row("sd15")
-    with pytest.raises(InputError, match="no backbone 'sd15'"):
-        find.find_row(tmp_path, "sd15")
+    with pytest.raises(InputError, match=r"expected .*sd21-base, .*tiny"):
+        find.find_row("sd9")
+    with pytest.raises(InputError, match="no backbone 'sd9'"):
+        find.find_row(tmp_path, "sd9")
 
 
 def test_the_embedded_model_is_at_hand_and_small():
@@ -55,7 +55,7 @@ def test_folders_that_are_no_model(tmp_path):
 
 def test_a_model_of_other_layers_is_one_clear_error(tiny):
     source = find.locate(load_row("tiny"))
-    with pytest.raises(InputError, match=r"layer down_blocks.2.* has 4 heads, the table of sd21-base says 20"):
+    with pytest.raises(InputError, match=r"looks like the embedded model .* use --backbone tiny"):
         load(with_sources(load_row("sd21-base"), [str(source)]), "cpu")
 
 

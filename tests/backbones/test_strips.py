@@ -115,6 +115,14 @@ def most_held(vae: AutoencoderKL, images: torch.Tensor) -> int:
     return most
 
 
+def test_layers_are_replaced_not_patched():
+    plain = autoencoder()
+    ours = in_strips(plain)
+    assert not any("forward" in vars(module) for module in ours.modules())
+    assert any(isinstance(module, strips.StripConv) for module in ours.modules())
+    assert ours.state_dict().keys() <= plain.state_dict().keys()
+
+
 def test_other_autoencoders_are_left_alone():
     vae = unet_parts(ISeg.from_pretrained("tiny", device="cpu", dtype="float32")).vae
-    assert not any("forward" in vars(module) for module in vae.modules())
+    assert not any(type(module).__module__ == strips.__name__ for module in vae.modules())

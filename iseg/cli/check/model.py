@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from iseg import ISeg, prompt
 from iseg.attention import Record
-from iseg.backbones.find import find_row, locate
+from iseg.backbones.find import find_row, locate, row_sources
 from iseg.backbones.load import pick_dtype
 from iseg.cli.check.agreement import agreement
 from iseg.cli.check.cases import Case, cases_for
@@ -66,7 +66,7 @@ class Model:
             self.place = locate(self.row, download=False)
         except InputError:
             raise InputError(f"the weights are not on this machine, and a check downloads nothing: looked for in "
-                             f"{', '.join(self.row.sources)}") from None  # fmt: skip
+                             f"{', '.join(source.id for source in row_sources(self.row))}") from None  # fmt: skip
         start = time.perf_counter()
         self.seg = self._loaded(self.device, self.dtype)
         seconds = time.perf_counter() - start

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from iseg.backbones.find import locate
+from iseg.backbones.find import locate, row_sources
 from iseg.backbones.table import load_row, row_names
 from iseg.cli.check.report import Finding
 from iseg.errors import InputError
@@ -20,12 +20,14 @@ def items() -> Iterator[tuple[str, Callable[[], Finding]]]:
 def at_hand(name: str) -> Finding:
     """Whether the weights of a row are on this machine; a warning where they are not."""
     row = load_row(name)
+    sources = [source.id for source in row_sources(row)]
     try:
         place = locate(row, download=False)
     except InputError:
-        text = f"not at hand: looked for in {', '.join(row.sources)}"
-        return Finding(text, "warning", {"place": None, "sources": row.sources})
-    return Finding(f"at hand, {place}", values={"place": str(place), "sources": row.sources})
+        return Finding(
+            f"not at hand: looked for in {', '.join(sources)}", "warning", {"place": None, "sources": sources}
+        )
+    return Finding(f"at hand, {place}", values={"place": str(place), "sources": sources})
 
 
 def choose(given: str | None) -> tuple[str, Finding]:
