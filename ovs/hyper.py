@@ -10,29 +10,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from iseg.errors import InputError
+from iseg.evaluate import exit_code
 from iseg.evaluate.config import variants
 from iseg.evaluate.score import markdown, percent
-from ovs.main import BAD_INPUT, run
+from ovs.main import run
 from ovs.plot import draw_lines
 from ovs.settings import OpenVocabulary, load_settings
 
 IMAGES = 100
-SWEEP = {"entropy": [0.0, 0.002, 0.015, 0.1, 0.2], "iterations": [0, 1, 5, 10], "enhancement": [1.0, 1.6]}
+SWEEP: dict[str, list[Any]] = {
+    "entropy": [0.0, 0.002, 0.015, 0.1, 0.2],
+    "iterations": [0, 1, 5, 10],
+    "enhancement": [1.0, 1.6],
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the sweep. Returns the exit code as `ovs.main` does."""
-    try:
-        settings = load_settings(["--limit", str(IMAGES), *arguments], "python -m ovs.hyper")
-        sweep = {**SWEEP, **settings.sweep}
-        settings = replace(settings, sweep=sweep, upper_bound=False)
-        code = run(settings)
-        report(settings)
-        return code
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return exit_code(lambda: sweep(load_settings(["--limit", str(IMAGES), *arguments], "python -m ovs.hyper")))
+
+
+def sweep(settings: OpenVocabulary) -> int:
+    """Evaluate every combination, then show them beside each other."""
+    settings = replace(settings, sweep={**SWEEP, **settings.sweep}, upper_bound=False)
+    code = run(settings)
+    report(settings)
+    return code
 
 
 def report(settings: OpenVocabulary) -> None:

@@ -12,48 +12,47 @@ from typing import Any
 
 from accelerate import PartialState
 
-from iseg.data import open_items
-from iseg.data.classes import load_classes
+from iseg.data.labels import read_labels
 from iseg.errors import InputError
-from iseg.evaluate import evaluate
+from iseg.evaluate import evaluate, exit_code, open_run
 from iseg.evaluate.score import markdown, percent
 from iseg.files.export import write_json
-from ovs.labels import make_labels, measure
+from ovs.labels import LABELS, make_labels, measure
 from ovs.settings import OpenVocabulary, load_settings
 
 PROG = "python -m ovs.main"
-BAD_INPUT = 2  # exit code
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Both stages. Returns the exit code: 0, 1 if single images failed, 2 for unusable input."""
-    try:
-        return run(load_settings(list(arguments), PROG))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    """Both stages. Returns the exit code: 0, 1 if single images failed, else see `iseg.evaluate.exit_code`."""
+
+    def job() -> int:
+        code = run(load_settings(list(arguments), PROG))
+        PartialState().destroy_process_group()
+        return code
+
+    return exit_code(job)
 
 
 def run(settings: OpenVocabulary) -> int:
     """Label, measure the labels, segment, and compare with the labels of the truth if asked to."""
-    data = settings.data
-    classes = load_classes(data.classes)
-    items = open_items(data.kind, data.split, data.root, data.truth)[: settings.limit]
-    labels = make_labels(settings, items, classes)
-    state = PartialState()
-    main_process, processes = state.is_main_process, state.num_processes
-    found = measure(settings, items, classes) if main_process else None
-    if found:
-        print(quality_table(found))
-    code = evaluate(replace(settings, data=replace(data, labels=str(labels))))
-    if settings.upper_bound and processes > 1:
-        if main_process:
-            print("the upper bound is made by one process: run again without accelerate launch")
-    elif settings.upper_bound:
-        bound = Path(settings.out) / "truth_labels"
-        print("\nUpper bound: the classes of the truth as labels")
+    out = Path(settings.out)
+    labelled = replace(settings, data=replace(settings.data, labels=str(out / LABELS)))
+    with open_run(labelled) as opened:  # a folder of other settings is found before anything is labelled
+        if settings.upper_bound and any(item.label is None for item in opened.items):
+            raise InputError("upper_bound is true, but the images have no truth masks: expected false")
+        unlabelled = make_labels(settings, opened)
+        found = measure(settings, opened.items, opened.classes) if opened.state.is_main_process else None
+        if found:
+            print(quality_table(found))
+        reasons = {name: f"not labelled: {reason}" for name, reason in unlabelled.items()}
+        code = opened.segment(read_labels(out / LABELS, opened.classes), reasons)
+    if settings.upper_bound:
+        bound = out / "truth_labels"
+        opened.say("\nUpper bound: the classes of the truth as labels")
         code = max(code, evaluate(replace(settings, out=str(bound))))
-        compare(Path(settings.out), bound, found)
+        if opened.state.is_main_process:
+            compare(out, bound, found)
     return code
 
 

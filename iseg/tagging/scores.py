@@ -48,10 +48,11 @@ class Affinity:
             self._sum.add_(attention, alpha=self.layers.count(number))
 
     def matrix(self) -> Tensor:
-        """(N, N) of the blocks added, once."""
-        assert self._votes is not None and self._sum is not None  # every CLIP has a block
+        """(N, N) of the blocks added, which are then forgotten."""
         votes, total = self._votes, self._sum
         self._votes = self._sum = None
+        if votes is None or total is None:
+            raise ValueError("no block was added")
         return total.div_(len(self.layers)).mul_(votes >= self.needed)
 
 

@@ -112,8 +112,8 @@ def encode(
         round_positions: see `embed`.
 
     Returns:
-        (1 + N, D) float32 unnormalised features in the space of the texts, row 0 is the class token; and the grid (rows,
-        columns) of the N = rows * columns patches, row-major.
+        (1 + N, D) float32 unnormalised features in the space of the texts, row 0 is the class token; and the grid
+        (rows, columns) of the N = rows * columns patches, row-major.
     """
     tokens, grid = embed(model, pixels[None], round_positions)
     layers = model.vision_model.encoder.layers

@@ -60,7 +60,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "config.yaml"
+        if path.is_file() and path.name != "config.yaml" and path.parent.name != ".lock"
     }
 
 
