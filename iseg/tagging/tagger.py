@@ -19,7 +19,9 @@ from iseg.tagging.settings import TagClip, load_tagging
 
 CROPS_PER_PASS = 16
 KEPT_TEXTS = 8  # class sets whose text features are kept
-MAX_PATCHES = 10_000  # attention grows with the square: 10,000 patches need 5 GB
+# The attention of a block grows with the square of the patches: with ViT-B/16 this many take 2.9 GB, 1.0 GB of it the
+# model and what Python loads (measured with tests/tagging/clip_peak.py, float32 on the CPU).
+MAX_PATCHES = 10_000
 
 
 @dataclass(frozen=True)
