@@ -1,26 +1,19 @@
 """Runs that are told to end, and runs that meet in one folder: real processes with a model that takes its time."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from fake_data import make_voc
+from process_environment import ENVIRONMENT, ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 IDS = [(1,), (2, 3), (15,), (20, 4, 7), (5,), (12, 8), (9,), (6,)]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 WSSS, OVS, HYPER = "fake_model.py", "ovs_fake.py", "hyper_fake.py"
 PATIENCE = 300  # seconds
 
@@ -62,10 +55,11 @@ def masks(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("masks/*.png"))}
 
 
-def wait_for_masks(out: Path, run: subprocess.Popen, count: int = 2) -> None:
+def wait(run: subprocess.Popen, until: Callable[[], bool]) -> None:
+    """Until something has happened while a process is on."""
     deadline = time.monotonic() + PATIENCE
-    while len(masks(out)) < count and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    while not until() and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert run.poll() is None, run.communicate()
 
 
@@ -81,7 +75,7 @@ def test_a_signal_ends_a_run_after_the_image_at_hand(tmp_path, config, entry, nu
     if entry == HYPER:
         more = ["--sweep", '{"entropy": [0.0], "iterations": [0, 2], "enhancement": [1.6]}']
     with start(config(entry, out, *more), delay=0.5) as run:
-        wait_for_masks(out, run)
+        wait(run, lambda: len(masks(out)) >= 2)
         run.send_signal(number)
         code, _, err = finish(run)
     assert code == 128 + number, err
@@ -102,9 +96,7 @@ def test_a_signal_ends_a_run_after_the_image_at_hand(tmp_path, config, entry, nu
 def test_a_second_signal_does_not_wait(tmp_path, config):
     out = tmp_path / "out"
     with start(config(WSSS, out), delay=60) as run:
-        deadline = time.monotonic() + PATIENCE
-        while not (out / "config.yaml").is_file() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait(run, (out / "config.yaml").is_file)
         time.sleep(1)  # the pass has begun
         run.send_signal(signal.SIGINT)
         time.sleep(1)
@@ -137,9 +129,7 @@ def test_a_signal_ends_scoring_in_one_word(tmp_path):
 def test_a_run_of_other_settings_is_refused_while_one_is_on(tmp_path, config):
     out = tmp_path / "out"
     with start(config(WSSS, out), delay=0.7) as first:
-        deadline = time.monotonic() + PATIENCE
-        while not (out / "config.yaml").is_file() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait(first, (out / "config.yaml").is_file)
         code, _, err = finish(start(config(WSSS, out, "--recipe.iterations", 7)))
         assert code == 2
         assert err.count("\n") == 1
@@ -175,9 +165,7 @@ def test_runs_of_the_same_settings_share_a_folder(tmp_path, config):
 def test_a_killed_run_blocks_nobody(tmp_path, config):
     out = tmp_path / "out"
     with start(config(WSSS, out), delay=30) as run:
-        deadline = time.monotonic() + PATIENCE
-        while not (out / "config.yaml").is_file() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait(run, (out / "config.yaml").is_file)
         run.kill()
         run.communicate()
     code, _, err = finish(start(config(WSSS, out, "--recipe.iterations", 7)))
@@ -187,9 +175,7 @@ def test_a_killed_run_blocks_nobody(tmp_path, config):
 def test_two_labellings_do_not_mix(tmp_path, config):
     out = tmp_path / "out"
     with start(config(OVS, out), delay=0.7) as first:
-        deadline = time.monotonic() + PATIENCE
-        while not (out / "labels.json").is_file() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait(first, (out / "labels.json").is_file)
         code, _, err = finish(start(config(OVS, out, "--tagging.source", "all")))
         assert code == 2
         assert err.count("error: ") == 1

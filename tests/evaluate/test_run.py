@@ -451,7 +451,7 @@ class Small(fake_model.FakeModel):
 
 def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, config, made, monkeypatch, capsys):
     assert main(config("whole", "--batch_size", "6")) == 0
-    models = []
+    models: list[Small] = []
 
     def small(_model, recipe, *_args):
         models.append(Small(recipe, takes=1 if len(models) else 2))

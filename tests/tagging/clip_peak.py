@@ -10,7 +10,7 @@ from transformers import CLIPConfig, CLIPModel
 from iseg.tagging import TagClip, Tagger
 from iseg.tagging.tagger import MAX_PATCHES
 
-CLASSES, TEXTS = 20, 45
+CLASSES, TEXTS, WIDTH = 20, 45, 512
 
 
 def peak() -> float:
@@ -23,12 +23,12 @@ class RandomTexts(Tagger):
     """A tagger that needs no tokenizer."""
 
     def texts(self, names):
-        return torch.nn.functional.normalize(torch.randn(TEXTS, self.model.projection_dim), dim=-1)
+        return torch.nn.functional.normalize(torch.randn(TEXTS, WIDTH), dim=-1)
 
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    config = CLIPConfig(vision_config={"patch_size": 16, "image_size": 224}, projection_dim=512)
+    config = CLIPConfig(vision_config={"patch_size": 16, "image_size": 224}, projection_dim=WIDTH)
     tagger = RandomTexts(CLIPModel(config).eval().requires_grad_(False), None, TagClip(candidate=0.3))  # type: ignore[arg-type]
     side = 16 * round(MAX_PATCHES**0.5)
     print(f"{peak():.2f} GB with the model loaded")
