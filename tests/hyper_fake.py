@@ -4,7 +4,7 @@ import sys
 
 from fake_model import install
 
-from ovs.hyper import main
+from ovs.sweep import main
 
 if __name__ == "__main__":
     install()

@@ -21,8 +21,8 @@ from iseg.data.classes import load_classes
 from iseg.evaluate import outputs
 from iseg.tagging import Tagger
 from iseg.tagging.text import read_templates
-from ovs import hyper
-from ovs.main import main
+from ovs import sweep
+from ovs.run import main
 from ovs.settings import load_settings
 from scripts.train_clip.model import make_tokenizer
 
@@ -348,7 +348,7 @@ def test_the_prompt_switch_mends_tagclip_too(config):
 
 
 def test_sweep_prints_a_table_and_draws_a_plot(tmp_path, config, capsys, made):
-    assert hyper.main(config("out", "--limit", "3", "--sweep", '{"entropy": [0.0, 0.1], "iterations": [0, 2]}')) == 0
+    assert sweep.main(config("out", "--limit", "3", "--sweep", '{"entropy": [0.0, 0.1], "iterations": [0, 2]}')) == 0
     printed = capsys.readouterr().out
     assert "entropy 0.1, enhancement 1.6" in printed
     with Image.open(tmp_path / "out" / "sweep.png") as image:

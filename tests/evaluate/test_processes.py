@@ -181,3 +181,17 @@ def test_two_labellings_do_not_mix(tmp_path, config):
         assert err.count("error: ") == 1
         assert "source: 'truth' in the folder, 'all' now" in err
         assert finish(first)[0] == 0
+
+
+@pytest.mark.parametrize("entry", ["wsss/main.py", "ovs/main.py", "ovs/hyper.py"])
+def test_an_interrupt_while_libraries_load_leaves_no_trace(tmp_path, entry):
+    """The library that loads here is one that waits to be interrupted."""
+    (tmp_path / "yaml.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(300)\n")
+    command = [sys.executable, "-c", f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); "
+               f"runpy.run_path({str(ROOT / entry)!r}, run_name='__main__')"]  # fmt: skip
+    with start(command) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "loading\n"
+        run.send_signal(signal.SIGINT)
+        code, _, err = finish(run)
+    assert (code, err) == (-signal.SIGINT, "")  # a shell calls it 130
