@@ -3,56 +3,12 @@
 python -m ovs.hyper --config ovs/voc [--limit 100] [--sweep.iterations "[0, 5, 10]"] [--key value ...]
 """
 
-import json
+import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
-from iseg.errors import InputError
-from iseg.evaluate.config import variants
-from iseg.evaluate.score import markdown, percent
-from ovs.main import BAD_INPUT, run
-from ovs.plot import draw_lines
-from ovs.settings import OpenVocabulary, load_settings
-
-IMAGES = 100
-SWEEP = {"entropy": [0.0, 0.002, 0.015, 0.1, 0.2], "iterations": [0, 1, 5, 10], "enhancement": [1.0, 1.6]}
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the sweep. Returns the exit code as `ovs.main` does."""
-    try:
-        settings = load_settings(["--limit", str(IMAGES), *arguments], "python -m ovs.hyper")
-        sweep = {**SWEEP, **settings.sweep}
-        settings = replace(settings, sweep=sweep, upper_bound=False)
-        code = run(settings)
-        report(settings)
-        return code
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-
-
-def report(settings: OpenVocabulary) -> None:
-    """Print mIoU, iterations across; write OUT/sweep.png."""
-    out = Path(settings.out)
-    scores = {row["name"]: row["miou"] for row in json.loads((out / "variants.json").read_text())}
-    recipes = {variant.name: variant.recipe for variant in variants(settings)}
-    lines: dict[str, dict[int, float | None]] = {}
-    for name, recipe in recipes.items():
-        label = f"entropy {recipe.entropy:g}, enhancement {recipe.enhancement:g}"
-        lines.setdefault(label, {})[recipe.iterations] = scores.get(name)
-    across = sorted({count for line in lines.values() for count in line})
-    rows: list[Any] = [[label, *(percent(line.get(count)) for count in across)] for label, line in lines.items()]
-    print(markdown(["mIoU %, iterations:", *map(str, across)], rows))
-    drawn = {label: [(x, 100 * y) for x, y in line.items() if y is not None] for label, line in lines.items()}
-    drawn = {label: line for label, line in drawn.items() if line}
-    if drawn:
-        draw_lines(drawn, f"{settings.out}: {settings.limit} images", out / "sweep.png")
-        print(f"plot: {out / 'sweep.png'}")
-
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while libraries load leaves no trace
+    from ovs.sweep import main
+
     sys.exit(main(sys.argv[1:]))

@@ -1,13 +1,11 @@
 """Stage 1: image-level labels of a split, saved as JSON; one file per image is the checkpoint."""
 
 import json
-import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
+from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from iseg.data.classes import LabelClass, ids_by_name
@@ -15,61 +13,75 @@ from iseg.data.items import Item
 from iseg.data.labels import present, read_labels
 from iseg.data.read import read_label, read_pair
 from iseg.errors import InputError
-from iseg.evaluate.outputs import digest, list_differences, plain
+from iseg.evaluate.claim import FolderLock, claim
+from iseg.evaluate.job import Run
+from iseg.evaluate.outputs import folder_digest, remove
+from iseg.evaluate.signals import finish_first
+from iseg.evaluate.trouble import UNREADABLE, memory_checked, reason
 from iseg.files.export import write_json
-from iseg.settings import read_yaml
 from iseg.tagging import Tagger
+from iseg.tagging.load import locate_clip
 from iseg.tagging.quality import quality
 from ovs.settings import OpenVocabulary, Tagging
 
-CONFIG, LABELS, SCORES = "tagging.json", "labels.json", "labels"
-WAIT = timedelta(days=30)  # a process that is done early waits for the others
+CONFIG, LABELS, SCORES, FAILURES = "tagging.yaml", "labels.json", "labels", "labels_failures.json"
 SHOWN_NAMES = 5
 
 
-def make_labels(settings: OpenVocabulary, items: list[Item], classes: list[LabelClass]) -> Path:
+def make_labels(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     """Write OUT/labels.json, {image: {class name: score}}, from the source of the settings; without scores they are 1.
+
+    Returns {image: reason} of the images that could not be labelled, which are in OUT/labels_failures.json too. The
+    next run tries them again.
 
     Raises InputError for a labels file that names unknown classes or lacks images, for CLIP that cannot be had, and if
     OUT holds labels of other settings.
     """
+    out, tagging, failures = Path(settings.out), settings.tagging, {}
+    lock = hold(settings, run.classes)
+    try:
+        if tagging.source == "tagclip":
+            failures = tag_items(settings, run)
+        if run.state.is_main_process:
+            write_json(out / LABELS, collect(tagging, run.items, run.classes, out))
+            if failures:
+                write_json(out / FAILURES, failures)
+            else:
+                remove(out / FAILURES)
+        run.state.wait_for_everyone()
+    finally:
+        lock.close()
+    return failures
+
+
+def hold(settings: OpenVocabulary, classes: list[LabelClass]) -> FolderLock:
+    """Write OUT/tagging.yaml, what the labels depend on. InputError with the difference if another lies there.
+
+    What a file says of an image is compared image by image, and CLIP is known by its weights.
+    """
     out, tagging = Path(settings.out), settings.tagging
-    state = PartialState(cpu=settings.device == "cpu", timeout=WAIT)
-    open_folder(out, settings, classes)
-    if tagging.source == "tagclip":
-        tag_items(settings, items, classes, state)
-    if state.is_main_process:
-        write_json(out / LABELS, collect(tagging, items, classes, out))
-    state.wait_for_everyone()
-    return out / LABELS
-
-
-def open_folder(out: Path, settings: OpenVocabulary, classes: list[LabelClass]) -> None:
-    """Write OUT/tagging.json, what the labels depend on. InputError with the difference if another lies there."""
-    tagging = settings.tagging
     depends: dict[str, Any] = {
         "source": tagging.source,
         "data": {"kind": settings.data.kind, "split": settings.data.split},
         "classes": [entry.name for entry in classes],
     }
+    how: dict[str, Any] = {"file": tagging.file}
     if tagging.source == "tagclip":
+        model = tagging.clip.model
         depends |= {
-            "clip": plain(vars(tagging.clip) | {"mix": list(tagging.clip.mix)}),
+            "clip": {**vars(tagging.clip), "mix": list(tagging.clip.mix), "model": folder_digest(locate_clip(model))},
             "words": clip_words(tagging, classes),
         }
+        how["model"] = model
     if tagging.source == "file":
-        file = Path(str(tagging.file))
-        if not file.is_file():
-            raise InputError(f"tagging.file {file}: no such file of labels")
-        depends |= {"part": tagging.part, "sha256": digest(file)}
-    path = out / CONFIG
-    labelled = (out / LABELS).is_file() or any((out / SCORES).glob("*.json"))
-    if path.is_file() and labelled:
-        differences = list_differences(read_yaml(path), depends)
-        if differences:
-            raise InputError(f"{out} holds labels of other settings: give another --out, or those of {path}\n"
-                             + "\n".join(differences))  # fmt: skip
-    write_json(path, depends)
+        if not Path(str(tagging.file)).is_file():
+            raise InputError(f"tagging.file {tagging.file}: no such file of labels")
+        depends["part"] = tagging.part
+
+    def labelled() -> int:
+        return (out / LABELS).is_file() + sum(1 for _ in (out / SCORES).glob("*.json"))
+
+    return claim(out / CONFIG, depends, how, labelled, "labels")[0]
 
 
 def clip_words(tagging: Tagging, classes: list[LabelClass]) -> list[str]:
@@ -82,39 +94,51 @@ def clip_words(tagging: Tagging, classes: list[LabelClass]) -> list[str]:
     return words
 
 
-def tag_items(
-    settings: OpenVocabulary, items: Sequence[Item], classes: list[LabelClass], state: PartialState
-) -> dict[str, str]:
-    """Label this process's share of the images with TagCLIP, OUT/labels/NAME.json each. Returns {image: reason} failed.
+def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
+    """Label the images with TagCLIP, each process its share, OUT/labels/NAME.json each. Returns {image: reason} failed.
 
     Images that have their file are passed over; CLIP is loaded only if one is missing.
     """
-    folder = Path(settings.out) / SCORES
-    missing = [item for item in items if not (folder / f"{item.name}.json").is_file()]
-    if state.is_main_process and len(missing) < len(items):
-        print(f"{len(items) - len(missing)} of {len(items)} images were labelled before with the same settings: kept")
+    folder, state = Path(settings.out) / SCORES, run.state
+    missing = [item for item in run.items if not (folder / f"{item.name}.json").is_file()]
+    if len(missing) < len(run.items):
+        done = len(run.items) - len(missing)
+        run.say(f"{done} of {len(run.items)} images were labelled before with the same settings: kept")
     state.wait_for_everyone()  # all processes have looked before the first one writes
     mine = missing[state.process_index :: state.num_processes]
     failures: dict[str, str] = {}
     if mine:
-        device = str(state.device) if settings.device == "auto" else settings.device
         tagger, words = (
-            Tagger.from_pretrained(settings.tagging.clip, device=device),
-            clip_words(settings.tagging, classes),
+            Tagger.from_pretrained(settings.tagging.clip, device=run.device),
+            clip_words(settings.tagging, run.classes),
         )
         tagger.texts(words)  # words that the model does not know are found before any image
-        for item in tqdm(mine, desc="label", unit="image", disable=None if state.is_main_process else True):
-            try:
-                tags = tagger.tag(read_pair(item, len(classes) + 1)[0], words)
-            except InputError as error:
-                failures[item.name] = str(error)
-                continue
-            chosen = {classes[index].name: tags.scores[index] for index in tags.chosen}
-            write_json(folder / f"{item.name}.json", {"labels": chosen, "scores": tags.scores})
-    for name, reason in failures.items():
-        print(f"not labelled: {name}: {reason}", file=sys.stderr)
-    state.wait_for_everyone()
-    return failures
+        with finish_first(state.is_main_process) as asked:
+            for item in tqdm(mine, desc="label", unit="image", disable=None if state.is_main_process else True):
+                try:
+                    content = tag(tagger, item, words, run.classes)
+                except InputError as error:
+                    failures[item.name] = reason(error)
+                else:
+                    write_json(folder / f"{item.name}.json", content)
+                if asked.number:
+                    break
+        asked.obey()
+    all_failures: dict[str, str] = {}
+    for part in gather_object([failures]):  # also waits until every process is done
+        all_failures |= part
+    return dict(sorted(all_failures.items()))
+
+
+def tag(tagger: Tagger, item: Item, words: list[str], classes: list[LabelClass]) -> dict[str, Any]:
+    """The labels of an image and the scores of all classes. InputError for whatever is the image's trouble."""
+    try:
+        image, _ = read_pair(item, len(classes) + 1)
+    except UNREADABLE as error:
+        raise InputError(reason(error)) from None
+    with memory_checked():
+        tags = tagger.tag(image, words)
+    return {"labels": {classes[index].name: tags.scores[index] for index in tags.chosen}, "scores": tags.scores}
 
 
 def collect(
@@ -125,7 +149,7 @@ def collect(
         return {item.name: {entry.name: 1.0 for entry in classes} for item in items}
     if tagging.source == "tagclip":
         files = {item.name: out / SCORES / f"{item.name}.json" for item in items}
-        return {name: json.loads(path.read_text())["labels"] for name, path in files.items() if path.is_file()}
+        return {name: read_saved(path)["labels"] for name, path in files.items() if path.is_file()}
     names = {entry.id: entry.name for entry in classes}
     if tagging.source == "truth":
         return {item.name: {names[index]: 1.0 for index in present(read_truth(item, len(classes)))} for item in items}
@@ -140,6 +164,15 @@ def collect(
     return {item.name: {names[index]: 1.0 for index in labels[item.name]} for item in items}
 
 
+def read_saved(path: Path) -> dict[str, Any]:
+    """The labels and scores of one image. InputError for a file that is not what `tag_items` wrote."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {"labels": dict(content["labels"]), "scores": list(content["scores"])}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise InputError(f"{path}: not readable as labels of an image: remove it to have it labelled again") from None
+
+
 def read_truth(item: Item, num_classes: int) -> Any:
     """Label map of an item. InputError if it has none."""
     if item.label is None:
@@ -152,9 +185,9 @@ def read_parts(path: Path, classes: list[LabelClass], part: str) -> dict[str, li
     if path.suffix.lower() != ".json":
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not readable as labels: {error}") from None
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not readable as labels: {reason(error)[:200]}") from None
     if not isinstance(content, dict) or not content or not set(content) <= {"image_similarity", "text_similarity"}:
         return None
     rows = content.get(part)
@@ -163,13 +196,12 @@ def read_parts(path: Path, classes: list[LabelClass], part: str) -> dict[str, li
     known = ids_by_name(classes)
     labels = {}
     for name, words in rows.items():
-        wrong = [word for word in words if word not in known] if isinstance(words, list) else [words]
+        wrong = [w for w in words if not isinstance(w, str) or w not in known] if isinstance(words, list) else [words]
         if wrong:
-            raise InputError(f"{path}: image {name!r} has unknown class {wrong[0]!r}: expected one of "
+            raise InputError(f"{path}: image {name!r} has unknown class {str(wrong[0])[:100]!r}: expected one of "
                              f"{', '.join(entry.name for entry in classes)}")  # fmt: skip
-        labels[Path(name).stem if Path(name).suffix.lower() in (".jpg", ".png") else name] = sorted(
-            map(known.get, words)
-        )
+        image = Path(name).stem if Path(name).suffix.lower() in (".jpg", ".png") else name
+        labels[image] = sorted({known[word] for word in words})
     return labels
 
 
@@ -185,7 +217,7 @@ def measure(settings: OpenVocabulary, items: Sequence[Item], classes: list[Label
     chosen = {item.name: [index[name] for name in saved[item.name]] for item in kept}
     scores = None
     if settings.tagging.source == "tagclip":
-        scores = {item.name: json.loads((out / SCORES / f"{item.name}.json").read_text())["scores"] for item in kept}
+        scores = {item.name: read_saved(out / SCORES / f"{item.name}.json")["scores"] for item in kept}
     found = quality(truth, chosen, [entry.name for entry in classes], scores)
     write_json(out / "labels_quality.json", found)
     return found

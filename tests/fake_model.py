@@ -91,6 +91,7 @@ def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:
 
     ISeg.from_pretrained = from_pretrained  # type: ignore[assignment, method-assign]  # a stand-in
     outputs.weights_digest = weights_digest
+    outputs.row_name = lambda *_: "fake"
     outputs.precision = lambda model, backbone, dtype, device: pick_dtype(dtype, pick_device(device))
     return made
 

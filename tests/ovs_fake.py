@@ -4,7 +4,7 @@ import sys
 
 from fake_model import install
 
-from ovs.main import main
+from ovs.run import main
 
 if __name__ == "__main__":
     install()

@@ -5,7 +5,8 @@
 """
 
 from iseg.evaluate.config import Evaluation, load_evaluation
-from iseg.evaluate.main import evaluate, main
+from iseg.evaluate.job import evaluate, open_run
+from iseg.evaluate.main import exit_code, main
 from iseg.evaluate.score import score_masks
 
-__all__ = ["Evaluation", "evaluate", "load_evaluation", "main", "score_masks"]
+__all__ = ["Evaluation", "evaluate", "exit_code", "load_evaluation", "main", "open_run", "score_masks"]

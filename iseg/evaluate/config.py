@@ -184,14 +184,16 @@ def variants(evaluation: Evaluation) -> list[Variant]:
 
 
 def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
-    """The settings that decide the masks, as plain values; how the run is done (device, batches, ...) is not in it."""
+    """The settings that decide the masks, as plain values; how the run is done (device, batches, ...) is not in it.
+
+    The model is known by its weights, the labels of an image lie beside its mask. A precision that was not asked for
+    goes with the device.
+    """
     # a data set may be moved; a plain folder is known by its place only
     kept = ("kind", "root") if evaluation.data.kind == "folder" else ("kind", "split")
     return {
-        "model": evaluation.model,
-        "backbone": evaluation.backbone,
-        "vae": evaluation.vae,
         "data": {key: getattr(evaluation.data, key) for key in kept},
+        "labels": "truth" if evaluation.data.labels is None else "file",
         "recipe": asdict(recipe),
-        "save_scores": evaluation.save_scores,
+        "dtype": evaluation.dtype,
     }

@@ -1,31 +1,27 @@
 """The folder of a run: masks are the checkpoint, the settings lie beside them."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from iseg.backbones import digests
 from iseg.backbones.find import find_row, locate
 from iseg.backbones.load import holds_half, pick_device, pick_dtype
 from iseg.errors import InputError
-from iseg.files.export import write_bytes, write_json, write_mask, write_scores
+from iseg.evaluate.claim import FolderLock, claim
+from iseg.files.export import write_json, write_mask, write_scores
 from iseg.results import Segmentation
-from iseg.settings import read_yaml
 
 CONFIG = "config.yaml"
-SHOWN_DIFFERENCES = 8
-UNSET = "not set"
-WEIGHTS = "weights_sha256"
 
 
 class Outputs:
-    """OUT/masks/NAME.png, OUT/scores/NAME.npz, OUT/passes/NAME.json and OUT/config.yaml of one variant.
+    """OUT/masks/NAME.png, scores/NAME.npz, passes/NAME.json, asked/NAME.json and config.yaml of one variant.
 
     The masks have a folder of their own, so that it can be handed on as it is; passes/ has the images alone whose
-    classes one prompt was too short for.
+    classes one prompt was too short for; asked/ says which labels of a file an image was segmented with.
 
     Args:
         folder: OUT.
@@ -34,6 +30,7 @@ class Outputs:
 
     def __init__(self, folder: Path, save_scores: bool = False) -> None:
         self.folder, self.save_scores = folder, save_scores
+        self.lock: FolderLock | None = None
 
     def mask_path(self, name: str) -> Path:
         return self.folder / "masks" / f"{name}.png"
@@ -44,58 +41,67 @@ class Outputs:
     def passes_path(self, name: str) -> Path:
         return self.folder / "passes" / f"{name}.json"
 
-    def open(self, computed: Mapping[str, Any], how: Mapping[str, Any]) -> int:
-        """Make the folder, or take up an earlier run's, and return the number of masks that it holds.
+    def asked_path(self, name: str) -> Path:
+        return self.folder / "asked" / f"{name}.json"
+
+    def open(
+        self, computed: Mapping[str, Any], how: Mapping[str, Any], came_of: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Make the folder, or take up an earlier run's, and hold it until `close`.
 
         Args:
             computed: settings that decide the masks; an earlier run's must be the same.
             how: settings that do not; kept for the reader only.
+            came_of: see `claim`.
 
-        Raises InputError with the differing settings if the folder holds a run with others, and for a folder that
-        cannot be written.
+        Returns:
+            How the earlier run made the masks that are there; {} where there are none.
+
+        Raises InputError with the differing settings if the folder holds a run with others or one is on, and for a
+        folder that cannot be written.
         """
-        path = self.folder / CONFIG
-        masks = sum(1 for _ in self.folder.glob("masks/*.png"))
-        if masks and not path.is_file():
-            raise InputError(f"{self.folder} holds masks but no {CONFIG} that says how they came: give another --out")
-        saved = (read_yaml(path).get("computed") or {}) if masks else {}
-        differences = list_differences(in_form_of(saved, computed), dict(computed)) if masks else []
-        if differences:
-            raise InputError(
-                f"{self.folder} holds masks of another configuration: give another --out, or the settings of {path}\n"
-                + "\n".join(differences)
-            )
-        try:
-            (self.folder / "masks").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be written: {error.strerror or error}") from None
-        text = yaml.safe_dump({"computed": dict(computed), "how": dict(how)}, sort_keys=False, allow_unicode=True)
-        write_bytes(path, text.encode())
-        return masks
+        self.lock, before = claim(self.folder / CONFIG, computed, how, self._masks, "masks", came_of)
+        return before
+
+    def close(self) -> None:
+        """Let runs of other settings have the folder."""
+        if self.lock is not None:
+            self.lock.close()
+            self.lock = None
+
+    def _masks(self) -> int:
+        return sum(1 for _ in self.folder.glob("masks/*.png"))
 
     def sweep_up(self) -> None:
-        """Remove what killed runs left half-written. Only when no process writes here any more."""
+        """Remove what killed runs left half-written, unless another process still writes here."""
+        if self.lock is None or not self.lock.alone():
+            return
         for path in self.folder.glob("*/.*.tmp"):
             path.unlink(missing_ok=True)
 
-    def finished(self, name: str) -> bool:
-        """Whether everything of an image was saved."""
-        return self.mask_path(name).is_file() and (not self.save_scores or self.scores_path(name).is_file())
+    def finished(self, name: str, labels: Sequence[str] | None = None) -> bool:
+        """Whether everything of an image was saved and, if its `labels` came from a file, with these."""
+        saved = self.mask_path(name).is_file() and (not self.save_scores or self.scores_path(name).is_file())
+        return saved and (labels is None or self.asked(name) == list(labels))
 
-    def save(
-        self,
-        name: str,
-        result: Segmentation,
-        names: Sequence[str],
-    ) -> None:
+    def asked(self, name: str) -> list[str] | None:
+        """The labels that an image was segmented with; None where that was not recorded."""
+        try:
+            return json.loads(self.asked_path(name).read_text(encoding="utf-8"))["labels"]
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def save(self, name: str, result: Segmentation, names: Sequence[str], record: bool = False) -> None:
         """Save the label map (H, W), how the classes were split and, if kept, the scores (K, H, W) as float16.
 
         Args:
             name: of the image.
             result: its mask holds class ids; one pass or none leaves no file of passes, nor that of an earlier run.
             names: the K class names of the scores.
+            record: the names are labels of a file, which may change: note them.
 
-        The mask comes last: where it is, the image is done. Raises InputError where the disk does not take them.
+        The mask, and after it the record, come last: where they are, the image is done. Raises InputError where the
+        disk does not take them.
         """
         if len(result.groups) > 1:
             write_json(self.passes_path(name), {"passes": result.groups})
@@ -104,6 +110,8 @@ class Outputs:
         if self.save_scores:
             write_scores(self.scores_path(name), result.each_score(), names, result.mask.shape)
         write_mask(self.mask_path(name), result.mask)
+        if record:
+            write_json(self.asked_path(name), {"labels": list(names)})
 
 
 def remove(path: Path) -> None:
@@ -112,32 +120,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be removed: {error.strerror or error}") from None
-
-
-def plain(value: Any) -> Any:
-    """A value as it reads back from YAML: tuples become lists."""
-    return yaml.safe_load(yaml.safe_dump(value))
-
-
-def list_differences(saved: Any, now: dict[str, Any]) -> list[str]:
-    """Lines "  key: saved value -> value now" for every setting that differs."""
-    before, after = flatten(saved or {}), flatten(plain(now))
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    lines = [f"  {key}: {before.get(key, UNSET)!r} in the folder, {after.get(key, UNSET)!r} now" for key in keys]
-    if len(lines) > SHOWN_DIFFERENCES:
-        lines[SHOWN_DIFFERENCES:] = [f"  and {len(lines) - SHOWN_DIFFERENCES} more"]
-    return lines
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings -> {"a.b": value}."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def digest(*paths: Path) -> str:
@@ -156,20 +138,20 @@ def precision(model: str, backbone: str | None, dtype: str, device: str) -> str:
 
 
 def weights_digest(model: str, backbone: str | None, dtype: str) -> dict[str, str]:
-    """SHA-256 of every part of a model that is used at a precision, a key of `DTYPES`; see `digests.weights_digest`.
+    """SHA-256 of every part of a model; see `digests.weights_digest`. Raises InputError for one that cannot be had.
 
-    Raises InputError for a model that cannot be had.
+    Where a folder has both fp16 and plain files it is known by the plain ones, whatever the precision (a key of
+    `DTYPES`): the same run may go on on another device.
     """
-    half = holds_half(dtype)
-    return digests.weights_digest(locate(find_row(model, backbone), half=half), half)
+    return digests.weights_digest(locate(find_row(model, backbone), half=holds_half(dtype)))
 
 
-def in_form_of(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """An earlier run's settings in today's form: its `weights_sha256` may be the UNet's (or single file's) alone.
+def row_name(model: str, backbone: str | None) -> str:
+    """Name of the row of configs/backbones/ that says which layers a model has."""
+    return find_row(model, backbone).name
 
-    Such a run says nothing of the other parts: they count as the same.
-    """
-    old, new = saved.get(WEIGHTS), now.get(WEIGHTS)
-    if not isinstance(old, str) or not isinstance(new, Mapping):
-        return dict(saved)
-    return {**saved, WEIGHTS: {**new, ("unet" if "unet" in new else "file"): old}}
+
+def folder_digest(source: str | None) -> str | None:
+    """SHA-256 of the weights in a folder; what is no folder here is known by its name, None stays None."""
+    files = sorted(Path(source).glob("*.safetensors")) if source else []
+    return digest(*files) if files else source

@@ -1,24 +1,27 @@
 """The data-set runner: one process's share of the images, tolerant of single bad ones."""
 
+import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from iseg.data.classes import LabelClass
 from iseg.data.items import Item
-from iseg.data.labels import present
-from iseg.data.read import read_pair
 from iseg.errors import InputError
 from iseg.evaluate.ahead import read_ahead
 from iseg.evaluate.config import Variant
+from iseg.evaluate.labels import RunLabels
+from iseg.evaluate.loading import Loaded, Loader, Outcome
 from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.evaluate.outputs import Outputs
+from iseg.evaluate.signals import finish_first
+from iseg.evaluate.trouble import NoMemory, memory_checked, reason
 from iseg.pipeline import ISeg
 from iseg.results import Segmentation
 from iseg.solve import solve
@@ -26,37 +29,11 @@ from iseg.solve import solve
 STOP_AFTER = 10  # failures to write in a row: the disk will not take the next one either
 
 
-@dataclass
-class Loaded:
-    """An item with its image (H, W, 3) uint8, truth (H, W) or None, and the ids of the classes asked for.
+class Trouble(NamedTuple):
+    """Why a batch could not be segmented, and whether it was for want of memory."""
 
-    squares: {way of resizing: (3, S, S) float32 in [0, 1]}, the image as the encoder takes it.
-    """
-
-    item: Item
-    image: NDArray[np.uint8]
-    truth: NDArray[np.uint8] | None
-    class_ids: list[int]
-    squares: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        return self.image.shape[:2]
-
-
-@dataclass
-class Outcome:
-    """What a run leaves beside its masks.
-
-    Attributes:
-        failures: {image: reason}.
-        skipped: images whose truth has nothing but background.
-        stopped: why the run ended early, or None.
-    """
-
-    failures: dict[str, str] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
-    stopped: str | None = None
+    reason: str
+    memory: bool
 
 
 class Runner:
@@ -68,23 +45,28 @@ class Runner:
         labels: image-level labels {name: class ids}; None takes the classes present in the truth.
         outputs: the variants and the folder of each. Variants that differ only after the UNet share its pass.
         readers: threads that read ahead.
+        unlabelled: {name: why it has no labels}.
     """
 
     def __init__(
         self,
         seg: ISeg,
         classes: Sequence[LabelClass],
-        labels: dict[str, list[int]] | None,
+        labels: Mapping[str, list[int]] | None,
         outputs: Sequence[tuple[Variant, Outputs]],
         readers: int,
+        unlabelled: Mapping[str, str] | None = None,
     ) -> None:
-        self.seg, self.labels, self.outputs, self.readers = seg, labels, outputs, readers
-        self.classes = {entry.id: entry for entry in classes}
+        self.seg, self.outputs, self.readers = seg, outputs, readers
+        self.labels = RunLabels(classes, labels, unlabelled)
+        self.folders = [folder for _, folder in outputs]
         self.running = ConfusionMatrix(len(classes) + 1)  # of the last variant, over the images of this run
         self.outcome = Outcome()
+        self.loader = Loader(seg, self.labels, outputs, self.outcome)
         self.groups: dict[str, list[tuple[Variant, Outputs]]] = defaultdict(list)
         for variant, folder in outputs:
             self.groups[variant.recipe.pass_key(["any"])].append((variant, folder))
+        self.most = sys.maxsize  # images at once that memory allows, as far as is known
         self._writes: list[tuple[str, Future[None]]] = []
         self._failed_writes = 0
 
@@ -92,83 +74,68 @@ class Runner:
         """Work through batches of items; a batch is computed whole if any of its masks is missing.
 
         Batches stay as they were cut, so that an interrupted run repeats what an uninterrupted one computes.
+
+        Raises Ended when a signal came, after the batch at hand was saved. What is not an image's trouble is raised.
         """
         total = sum(map(len, batches))
         with (
             ThreadPoolExecutor(1) as writer,
             tqdm(total=total, desc="segment", unit="image", disable=None if show else True) as bar,
+            finish_first(show) as asked,
         ):
-            for loaded, size in read_ahead(self._load, batches, self.readers):
+            for loaded, size in read_ahead(self.loader.load, batches, self.readers):
                 self._segment(loaded, writer)
                 bar.update(size)
                 if not np.isnan(self.running.mean_iou()):
                     bar.set_postfix(mIoU=f"{100 * self.running.mean_iou():.1f}")
-                if self.outcome.stopped:
+                if self.outcome.stopped or asked.number:
                     break
             self._finish_writes()
+        asked.obey()
         return self.outcome
 
-    def _finished(self, item: Item) -> bool:
-        return all(folder.finished(item.name) for _, folder in self.outputs)
-
-    def _load(self, batch: Sequence[Item]) -> tuple[list[Loaded], int]:
-        """What of a batch can be segmented (nothing if all of it was before), and the batch's size."""
-        if all(map(self._finished, batch)):
-            return [], len(batch)
-        loaded = []
-        for item in batch:
-            try:
-                image, truth = read_pair(item, len(self.classes) + 1)
-                ids = self._class_ids(item, truth)
-            except InputError as error:
-                self.outcome.failures[item.name] = str(error)
-                continue
-            if ids is None:
-                self.outcome.skipped.append(item.name)
-            else:
-                loaded.append(Loaded(item, image, truth, ids))
-                if self.seg.backbone.device.type != "cpu":  # there the model needs all cores itself
-                    self._resize(loaded[-1])
-        return ([] if all(self._finished(one.item) for one in loaded) else loaded), len(batch)
-
-    def _resize(self, one: Loaded) -> None:
-        """Let an image have its square for every recipe."""
-        for variant, _ in self.outputs:
-            if variant.recipe.resize not in one.squares:
-                one.squares[variant.recipe.resize] = self.seg.square(one.image, variant.recipe)
-
-    def _class_ids(self, item: Item, truth: NDArray[np.uint8] | None) -> list[int] | None:
-        """Classes to ask for; None for an image to skip. A file of labels may give an image no class at all."""
-        if self.labels is not None:
-            if item.name not in self.labels:
-                raise InputError(f"{item.name} is not in the file of image-level labels")
-            return self.labels[item.name]
-        if truth is None:
-            raise InputError(f"{item.name} has no truth mask to take its classes from: give data.labels")
-        return present(truth) or None
-
     def _segment(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
-        """Segment a batch; where that fails, each of its images alone, so that only the bad one is lost."""
+        """Segment a batch: in halves where memory does not take it, one by one where an image spoils the others."""
+        waiting, singly, allowed = list(loaded), 0, self.most
+        while waiting:
+            part = waiting[: 1 if singly else self.most]
+            trouble = self._attempt(part, writer)
+            if trouble and len(part) > 1:
+                if trouble.memory:
+                    self.most = len(part) // 2
+                    tqdm.write(f"not enough memory for {len(part)} images at once: {self.most} are tried", sys.stderr)
+                else:
+                    singly = len(part)
+                continue
+            if trouble:
+                self.outcome.failures[part[0].item.name] = trouble.reason
+                if trouble.memory:  # it is this image that is too large, not the number of them
+                    self.most = allowed
+            waiting, singly = waiting[len(part) :], max(0, singly - 1)
+
+    def _attempt(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> Trouble | None:
+        """Segment images at once. Returns what an image or memory is to blame for; anything else is raised."""
         try:
-            named = [one for one in loaded if one.class_ids]
-            for one in loaded:
-                if not one.class_ids:
-                    self._save_empty(one, writer)
-            if named:
-                self._segment_together(named, writer)
-        except (InputError, RuntimeError) as error:
-            if len(loaded) == 1:
-                self.outcome.failures[loaded[0].item.name] = " ".join(str(error).split())
-                return
-            for one in loaded:
-                self._segment([one], writer)
+            with memory_checked():
+                named = [one for one in loaded if one.class_ids]
+                for one in loaded:
+                    if not one.class_ids:
+                        self._save_empty(one, writer)
+                if named:
+                    self._segment_together(named, writer)
+            return None
+        except InputError as error:
+            trouble = Trouble(reason(error), isinstance(error, NoMemory))
+        if trouble.memory and torch.cuda.is_available():  # the exception is gone, and with it what it kept alive
+            torch.cuda.empty_cache()
+        return trouble
 
     def _segment_together(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
         """Recipes that share a pass share it; those that share no more than the resized image share its latents."""
         sizes = [one.size for one in loaded]
         for one in loaded:
-            self._resize(one)
-        words = [[self.classes[index].word for index in one.class_ids] for one in loaded]
+            self.loader.resize(one)
+        words = [[self.labels.classes[index].word for index in one.class_ids] for one in loaded]
         latents: dict[str, Tensor] = {}
         for group in self.groups.values():
             recipe = group[0][0].recipe
@@ -183,27 +150,30 @@ class Runner:
     def _save_empty(self, one: Loaded, writer: ThreadPoolExecutor) -> None:
         """An image whose labels name no class is background."""
         none = np.zeros((0, 1, 1), np.float32)
-        for _, folder in self.outputs:
+        for folder in self.folders:
             self._save(one, folder, Segmentation(np.zeros(one.size, np.uint8), [], none, none), writer)
 
     def _save(self, one: Loaded, folder: Outputs, result: Segmentation, writer: ThreadPoolExecutor) -> None:
-        """Count and write in the background, while the model works on the next batch."""
+        """Count and write in the background, while the model works on the next batch; what is there is kept."""
+        names, from_file = self.labels.names(one.class_ids), self.labels.by_image is not None
 
         def finish() -> None:
-            if one.truth is not None and folder is self.outputs[-1][1]:
+            if one.truth is not None and folder is self.folders[-1]:
                 self.running.update(one.truth, result.mask)
-            folder.save(one.item.name, result, [self.classes[index].name for index in one.class_ids])
+            if not folder.finished(one.item.name, names if from_file else None):
+                folder.save(one.item.name, result, names, from_file)
 
         self._writes.append((one.item.name, writer.submit(finish)))
 
     def _finish_writes(self) -> None:
         for name, write in self._writes:
             try:
-                write.result()
+                with memory_checked():
+                    write.result()
                 self._failed_writes = 0
             except InputError as error:
-                self._failed_writes += 1
-                self.outcome.failures[name] = str(error)
+                self.outcome.failures[name] = reason(error)
+                self._failed_writes += not isinstance(error, NoMemory)
                 if self._failed_writes == STOP_AFTER:
                     self.outcome.stopped = f"stopped: {STOP_AFTER} masks in a row could not be written: {error}"
         self._writes.clear()

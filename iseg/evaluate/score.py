@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from iseg.data.items import Item
 from iseg.data.labels import present
 from iseg.data.read import read_label
 from iseg.errors import InputError
+from iseg.evaluate.ahead import read_ahead
 from iseg.evaluate.metrics import ConfusionMatrix
+from iseg.evaluate.trouble import UNREADABLE, reason
 from iseg.files.export import write_bytes, write_json
 
 READERS = 4
@@ -96,19 +97,18 @@ def score_masks(masks: Path, items: Iterable[Item], num_classes: int, readers: i
     def attempt(item: Item) -> ConfusionMatrix | str | None:
         try:
             return count(item, masks / f"{item.name}.png", num_classes)
-        except InputError as error:
-            return str(error)
+        except UNREADABLE as error:
+            return reason(error)
 
-    with ThreadPoolExecutor(readers) as pool:
-        outcomes = tqdm(pool.map(attempt, items), total=len(items), desc="score", unit="image", disable=None)
-        for item, outcome in zip(items, outcomes, strict=True):
-            if outcome is None:
-                score.skipped.append(item.name)
-            elif isinstance(outcome, str):
-                score.failures[item.name] = outcome
-            else:
-                score.confusion += outcome
-                score.images += 1
+    outcomes = tqdm(read_ahead(attempt, items, readers), total=len(items), desc="score", unit="image", disable=None)
+    for item, outcome in zip(items, outcomes, strict=True):
+        if outcome is None:
+            score.skipped.append(item.name)
+        elif isinstance(outcome, str):
+            score.failures[item.name] = outcome
+        else:
+            score.confusion += outcome
+            score.images += 1
     return score
 
 

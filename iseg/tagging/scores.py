@@ -22,13 +22,38 @@ def probabilities(features: Tensor, texts: Tensor, scale: float) -> Tensor:
     return (scale * F.normalize(features, dim=-1) @ texts.T).softmax(-1)
 
 
-def affinity(attention: Tensor, votes: int, layers: Sequence[int]) -> Tensor:
-    """Attention of all blocks (layers, N, N) -> (N, N): the mean over `layers` where enough blocks vote for an entry.
+class Affinity:
+    """How much patches speak for each other: attention where enough blocks vote for an entry, 0 elsewhere.
 
-    A block votes for the entries above its own mean.
+    A block votes for the entries above its own mean. Blocks are added one by one and not kept, so that three matrices
+    of N x N are all there ever is.
+
+    Args:
+        votes: blocks that an entry needs.
+        layers: numbers of the blocks whose mean is taken.
     """
-    counted = (attention > attention.mean((1, 2), keepdim=True)).sum(0)
-    return attention[list(layers)].mean(0) * (counted >= votes)
+
+    def __init__(self, votes: int, layers: Sequence[int]) -> None:
+        self.needed, self.layers = votes, list(layers)
+        self._votes: Tensor | None = None  # (N, N) uint8
+        self._sum: Tensor | None = None  # (N, N)
+
+    def add(self, number: int, attention: Tensor) -> None:
+        """Count the attention (N, N) of a block."""
+        if self._votes is None or self._sum is None:
+            self._votes = torch.zeros_like(attention, dtype=torch.uint8)
+            self._sum = torch.zeros_like(attention)
+        self._votes += attention > attention.mean()
+        if number in self.layers:
+            self._sum.add_(attention, alpha=self.layers.count(number))
+
+    def matrix(self) -> Tensor:
+        """(N, N) of the blocks added, which are then forgotten."""
+        votes, total = self._votes, self._sum
+        self._votes = self._sum = None
+        if votes is None or total is None:
+            raise ValueError("no block was added")
+        return total.div_(len(self.layers)).mul_(votes >= self.needed)
 
 
 def _end(end: int, size: int, published: bool) -> int:
@@ -58,7 +83,7 @@ def dual_mask(weights: Tensor, patch: Tensor, grid: tuple[int, int], published: 
     of its high regions as sources. A map without a high region keeps its first value.
 
     Args:
-        weights: (N, N) of `affinity`. patch: (N, C). grid: (rows, columns).
+        weights: (N, N) of `Affinity`. patch: (N, C). grid: (rows, columns).
 
     Returns:
         (N, C) float32.

@@ -19,7 +19,9 @@ from iseg.tagging.settings import TagClip, load_tagging
 
 CROPS_PER_PASS = 16
 KEPT_TEXTS = 8  # class sets whose text features are kept
-MAX_PATCHES = 10_000  # attention grows with the square: 10,000 patches need 5 GB
+# The attention of a block grows with the square of the patches: with ViT-B/16 this many take 2.9 GB, 1.0 GB of it the
+# model and what Python loads (measured with tests/tagging/clip_peak.py, float32 on the CPU).
+MAX_PATCHES = 10_000
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,10 @@ class Tagger:
 
     def maps(self, pixels: Tensor, texts: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Refined maps (N, C) of pixels (3, H, W), and the grid (rows, columns) of the N patches."""
-        tokens = vision.encode(self.model, pixels, self.settings.published)
-        patch = scores.probabilities(tokens.features[1:], texts, self._scale)
-        weights = scores.affinity(tokens.attention, self.settings.votes, self.settings.affinity_layers)
-        return scores.dual_mask(weights, patch, tokens.grid, self.settings.published), tokens.grid
+        affinity = scores.Affinity(self.settings.votes, self.settings.affinity_layers)
+        features, grid = vision.encode(self.model, pixels, affinity.add, self.settings.published)
+        patch = scores.probabilities(features[1:], texts, self._scale)
+        return scores.dual_mask(affinity.matrix(), patch, grid, self.settings.published), grid
 
     def reidentify(
         self, pixels: Tensor, maps: Tensor, grid: tuple[int, int], texts: Tensor, num_classes: int

@@ -4,7 +4,7 @@ TagCLIP (arXiv 2312.12828) keeps tokens apart in the last block, so that each on
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -14,22 +14,7 @@ from transformers import CLIPModel
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures CLIP was trained on, RGB
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-
-
-@dataclass(frozen=True)
-class ImageTokens:
-    """What the image side says about one image.
-
-    Attributes:
-        features: (1 + N, D) unnormalised features in the space of the texts; row 0 is the class token.
-        attention: (layers, N, N) mean over heads of each block's softmax, rows = queries, without the class token's row
-            and column (so rows sum to less than 1).
-        grid: (rows, columns) of the N = rows * columns patches, row-major.
-    """
-
-    features: Tensor
-    attention: Tensor
-    grid: tuple[int, int]
+STRIP_BYTES = 64 << 20  # of the attention of some queries over all heads: more is never held at once
 
 
 def to_pixels(image: Image.Image, patch: int, shortest_side: int | None = None) -> Tensor:
@@ -77,6 +62,8 @@ def embed(model: CLIPModel, pixels: Tensor, round_positions: bool = False) -> tu
 def block(layer, tokens: Tensor, hidden: Tensor | None = None, mix: bool = True) -> tuple[Tensor, Tensor]:
     """One transformer block of the image side.
 
+    Its attention is made strip by strip of queries, so that it is never held for all heads.
+
     Args:
         tokens: (B, 1 + N, C).
         hidden: (B, N) bool, patches that the class token must not see; None hides none.
@@ -91,14 +78,20 @@ def block(layer, tokens: Tensor, hidden: Tensor | None = None, mix: bool = True)
         projection(normed).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)  # (B, heads, 1 + N, d)
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    scores = query @ key.transpose(-1, -2) * attention.scale
-    if hidden is not None:
-        outside = F.pad(hidden, (1, 0)).to(scores.dtype) * -1000  # (B, 1 + N), the class token always sees itself
-        scores = torch.cat([scores[:, :, :1] + outside[:, None, None], scores[:, :, 1:]], 2)
-    weights = scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
-    mixed = weights @ value if mix else value
+    mean = query.new_empty(len(tokens), tokens.shape[1], tokens.shape[1])
+    mixed = torch.empty_like(value) if mix else value
+    rows = max(1, STRIP_BYTES // (4 * key[..., 0].numel()))
+    for start in range(0, tokens.shape[1], rows):
+        strip = slice(start, start + rows)
+        scores = query[:, :, strip] @ key.transpose(-1, -2) * attention.scale  # (B, heads, rows, 1 + N)
+        if hidden is not None and start == 0:  # the class token is the first; it always sees itself
+            scores[:, :, 0] += F.pad(hidden, (1, 0)).to(scores.dtype)[:, None] * -1000
+        weights = scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
+        mean[:, strip] = weights.mean(1)
+        if mix:
+            mixed[:, :, strip] = weights @ value
     tokens = tokens + attention.out_proj(mixed.transpose(1, 2).flatten(2))
-    return tokens + layer.mlp(layer.layer_norm2(tokens)), weights.mean(1)
+    return tokens + layer.mlp(layer.layer_norm2(tokens)), mean
 
 
 def project(model: CLIPModel, tokens: Tensor) -> Tensor:
@@ -106,15 +99,29 @@ def project(model: CLIPModel, tokens: Tensor) -> Tensor:
     return model.visual_projection(model.vision_model.post_layernorm(tokens))
 
 
-def encode(model: CLIPModel, pixels: Tensor, round_positions: bool = False) -> ImageTokens:
-    """Features and attention of one image (3, H, W); the last block does not mix tokens. Results are float32."""
+def encode(
+    model: CLIPModel, pixels: Tensor, each_block: Callable[[int, Tensor], None], round_positions: bool = False
+) -> tuple[Tensor, tuple[int, int]]:
+    """The tokens of one image (3, H, W); the last block does not mix them.
+
+    Args:
+        pixels: sides multiples of the patch.
+        each_block: gets the number of every block (from 0) and its attention (N, N) float32, which is gone afterwards:
+            the mean over heads of the softmax, rows = queries, without the class token's row and column (so rows sum
+            to less than 1).
+        round_positions: see `embed`.
+
+    Returns:
+        (1 + N, D) float32 unnormalised features in the space of the texts, row 0 is the class token; and the grid
+        (rows, columns) of the N = rows * columns patches, row-major.
+    """
     tokens, grid = embed(model, pixels[None], round_positions)
     layers = model.vision_model.encoder.layers
-    maps = []
     for index, layer in enumerate(layers):
         tokens, weights = block(layer, tokens, mix=index < len(layers) - 1)
-        maps.append(weights[0, 1:, 1:].float())
-    return ImageTokens(project(model, tokens[0]).float(), torch.stack(maps), grid)
+        each_block(index, weights[0, 1:, 1:].float())
+        del weights  # before the next block makes its own
+    return project(model, tokens[0]).float(), grid
 
 
 def encode_crops(model: CLIPModel, crops: Tensor, hidden: Tensor) -> Tensor:

@@ -66,6 +66,8 @@ def run(seg: ISeg, settings: Evaluation, items: list[Item], out: Path) -> None:
     step = settings.batch_size
     outcome = runner.run([items[start : start + step] for start in range(0, len(items), step)], show=True)
     synchronize(seg.backbone.device)
+    for _, folder in opened:
+        folder.close()
     for name, reason in outcome.failures.items():
         raise InputError(f"{name}: {reason}")
 

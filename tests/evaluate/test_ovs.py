@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fake_data import make_voc
+from fake_data import SIZES, make_voc
 from fake_model import install
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel
@@ -20,8 +21,8 @@ from iseg.data.classes import load_classes
 from iseg.evaluate import outputs
 from iseg.tagging import Tagger
 from iseg.tagging.text import read_templates
-from ovs import hyper
-from ovs.main import main
+from ovs import sweep
+from ovs.run import main
 from ovs.settings import load_settings
 from scripts.train_clip.model import make_tokenizer
 
@@ -62,6 +63,7 @@ def made(monkeypatch):
     monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)  # both are put back afterwards
     monkeypatch.setattr(outputs, "weights_digest", outputs.weights_digest)
     monkeypatch.setattr(outputs, "precision", outputs.precision)
+    monkeypatch.setattr(outputs, "row_name", outputs.row_name)
     return install()
 
 
@@ -120,13 +122,25 @@ def test_labels_are_what_the_tagger_says(tmp_path, config):
         assert chosen == {CLASSES[index]: tags.scores[index] for index in tags.chosen}
 
 
-def test_a_stopped_run_goes_on_and_equals_an_uninterrupted_one(tmp_path, config, capsys, monkeypatch):
+def files(folder):
+    """Every result of a run, by path."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".yaml" and path.parent.name != ".lock"
+    }
+
+
+def test_a_shorter_run_can_be_extended_and_equals_a_whole_one(tmp_path, config, capsys, monkeypatch, made):
     assert main(config("whole")) == 0
     assert main(config("parts", "--limit", "2")) == 0
     capsys.readouterr()
-    assert main(config("parts")) in (0, 2)  # the labels file grew: masks of the shorter run are refused
-    assert "2 of 5 images were labelled before" in capsys.readouterr().out
-    assert labels(tmp_path / "parts") == labels(tmp_path / "whole")
+    assert main(config("parts")) == 0
+    printed = capsys.readouterr().out
+    assert "2 of 5 images were labelled before" in printed
+    assert "2 of 5 images were segmented before" in printed
+    assert made[2].passes == 3
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
     def no_model(*_args, **_kwargs):
         raise AssertionError("labelled again")
@@ -134,6 +148,76 @@ def test_a_stopped_run_goes_on_and_equals_an_uninterrupted_one(tmp_path, config,
     monkeypatch.setattr(Tagger, "from_pretrained", no_model)
     assert main(config("whole")) == 0
     assert "5 of 5 images were labelled before" in capsys.readouterr().out
+
+
+def test_an_image_that_failed_is_labelled_by_the_next_run(tmp_path, config, capsys, made):
+    assert main(config("whole")) == 0
+    image = tmp_path / "data" / "VOCdevkit" / "VOC2012" / "JPEGImages" / f"{NAMES[1]}.jpg"
+    content = image.read_bytes()
+    image.write_bytes(content[:200])
+    assert main(config("out")) == 1
+    assert list(json.loads((tmp_path / "out" / "labels_failures.json").read_text())) == [NAMES[1]]
+    image.write_bytes(content)
+    assert main(config("out")) == 0
+    assert made[2].passes == 1
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_an_image_too_large_for_clip_is_that_images_failure(tmp_path, config, monkeypatch):
+    tag = Tagger.tag
+
+    def short_of_memory(self, image, words):
+        if image.shape[:2] == SIZES[1]:
+            raise MemoryError
+        return tag(self, image, words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tagger, "tag", short_of_memory)
+        assert main(config("out")) == 1
+    failures = json.loads((tmp_path / "out" / "results.json").read_text())["failures"]
+    assert failures == {NAMES[1]: "not labelled: not enough memory"}
+    assert main(config("out")) == 0
+
+
+def test_an_error_of_the_code_ends_the_labelling(tmp_path, config, monkeypatch, capsys):
+    def broken(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Tagger, "tag", broken)
+    assert main(config("out")) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+    assert "illegal memory access" in (tmp_path / "out" / "error.log").read_text()
+
+
+def test_the_same_clip_by_another_path_is_no_difference(tmp_path, config, clip_folder, capsys):
+    assert main(config("out", "--limit", "2")) == 0
+    shutil.copytree(clip_folder, tmp_path / "copy")
+    assert main(config("out", "--tagging.clip.model", tmp_path / "copy")) == 0
+    CLIPModel.from_pretrained(clip_folder).half().save_pretrained(tmp_path / "copy")
+    assert main(config("out", "--tagging.clip.model", tmp_path / "copy")) == 2
+    assert "clip.model" in capsys.readouterr().err
+
+
+def test_another_recipe_is_refused_before_anything_is_labelled(tmp_path, config, capsys):
+    assert main(config("out", "--limit", "1")) == 0
+    assert main(config("out", "--recipe.iterations", "1")) == 2
+    assert "recipe.iterations" in capsys.readouterr().err
+    assert len(list((tmp_path / "out" / "labels").iterdir())) == 1
+
+
+def test_a_damaged_label_file_is_one_line(tmp_path, config, capsys):
+    assert main(config("out", "--limit", "2")) == 0
+    (tmp_path / "out" / "labels" / f"{NAMES[0]}.json").write_text("[1]")
+    capsys.readouterr()
+    assert main(config("out")) == 2
+    assert "remove it to have it labelled again" in capsys.readouterr().err
+
+
+def test_an_upper_bound_needs_truth(tmp_path, config, capsys):
+    images = tmp_path / "data" / "VOCdevkit" / "VOC2012" / "JPEGImages"
+    folder = ["--data.kind", "folder", "--data.root", images, "--upper_bound", "true"]
+    assert main(config("out", *folder)) == 2
+    assert "the images have no truth masks" in capsys.readouterr().err
 
 
 def test_other_settings_are_refused_with_the_difference(tmp_path, config, capsys):
@@ -185,6 +269,8 @@ def test_the_truth_as_upper_bound_and_all_classes(tmp_path, config, capsys):
         ({name: ["cat"] for name in NAMES[1:]}, "has no labels for 1 of 5 images: 2007_000000"),
         ({**{name: ["cat"] for name in NAMES}, NAMES[2]: ["unicorn"]}, "unknown class 'unicorn'"),
         ({"image_similarity": {NAMES[0]: ["unicorn"]}}, "unknown class 'unicorn'"),
+        ({"image_similarity": {NAMES[0]: [["cat"]]}}, "unknown class"),
+        ("[" * 100_000, "not readable"),
         ({"text_similarity": {}}, "has no part 'image_similarity'"),
         ("{", "not readable"),
         ([1], "expected an object"),
@@ -237,22 +323,21 @@ def test_a_broken_image_loses_nothing_else(tmp_path, config, capsys):
 
 
 def test_two_processes_equal_one(tmp_path, config):
-    assert main(config("one")) == 0
+    assert main(config("one", "--upper_bound", "true")) == 0
     tests = Path(__file__).parent.parent
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2"]
     environment = {**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, str(tests / "ovs_fake.py"), *config("two")],
+        [*command, str(tests / "ovs_fake.py"), *config("two", "--upper_bound", "true")],
         env=environment,
         capture_output=True,
         text=True,
         timeout=500,
     )
     assert done.returncode == 0, done.stderr
-    for pattern in ("labels.json", "labels_quality.json", "labels/*.json", "masks/*.png", "results.json"):
-        ours, theirs = (sorted((tmp_path / name).glob(pattern)) for name in ("one", "two"))
-        assert [path.name for path in ours] == [path.name for path in theirs] != []
-        assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in theirs]
+    found = files(tmp_path / "two")
+    assert found == files(tmp_path / "one")
+    assert {"labels.json", "labels_quality.json", "comparison.json", "truth_labels/results.json"} <= set(found)
 
 
 def test_the_prompt_switch_mends_tagclip_too(config):
@@ -263,7 +348,7 @@ def test_the_prompt_switch_mends_tagclip_too(config):
 
 
 def test_sweep_prints_a_table_and_draws_a_plot(tmp_path, config, capsys, made):
-    assert hyper.main(config("out", "--limit", "3", "--sweep", '{"entropy": [0.0, 0.1], "iterations": [0, 2]}')) == 0
+    assert sweep.main(config("out", "--limit", "3", "--sweep", '{"entropy": [0.0, 0.1], "iterations": [0, 2]}')) == 0
     printed = capsys.readouterr().out
     assert "entropy 0.1, enhancement 1.6" in printed
     with Image.open(tmp_path / "out" / "sweep.png") as image:

@@ -19,6 +19,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from iseg import ISeg
+from iseg.data.read import read_pair
 from iseg.errors import InputError
 from iseg.evaluate import main, outputs
 from iseg.files.export import write_mask
@@ -44,6 +45,7 @@ def fake(monkeypatch):
     monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)
     monkeypatch.setattr(outputs, "weights_digest", outputs.weights_digest)
     monkeypatch.setattr(outputs, "precision", outputs.precision)
+    monkeypatch.setattr(outputs, "row_name", outputs.row_name)
     return install
 
 
@@ -76,7 +78,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "config.yaml"
+        if path.is_file() and path.name != "config.yaml" and path.parent.name != ".lock"
     }
 
 
@@ -244,18 +246,105 @@ def test_a_run_that_hashed_another_unet_is_refused(tmp_path, config, made, monke
     assert "weights_sha256.vae" not in error
 
 
-def test_changed_classes_or_labels_are_a_difference(tmp_path, config, made, capsys):
+def test_changed_classes_and_another_origin_of_labels_are_a_difference(tmp_path, config, made, capsys):
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps({name: ["cat"] for name in NAMES}))
     assert main(config("out", "--data.labels", labels)) == 0
-    labels.write_text(json.dumps({name: ["dog"] for name in NAMES}))
-    assert main(config("out", "--data.labels", labels)) == 2
-    assert "labels_sha256" in capsys.readouterr().err
+    assert main(config("out")) == 2
+    assert "labels: 'file' in the folder, 'truth' now" in capsys.readouterr().err
     words = tmp_path / "words.yaml"
     words.write_text(yaml.safe_dump({"classes": [f"word {number}" for number in range(20)]}))
     assert main(config("plain")) == 0
     assert main(config("plain", "--data.classes", words)) == 2
     assert "class_words" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_an_image_whose_labels_changed_is_segmented_again_and_the_rest_kept(tmp_path, config, made, capsys, batch_size):
+    labels, size = tmp_path / "labels.json", ["--batch_size", str(batch_size)]
+    words = {name: ["cat", "dog"] for name in NAMES}
+    labels.write_text(json.dumps(words))
+    assert main(config("out", "--data.labels", labels, *size)) == 0
+    before = {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "out" / "masks").iterdir()}
+    labels.write_text(json.dumps({**words, NAMES[3]: ["car"], NAMES[0]: ["dog", "cat"]}))  # the order says nothing
+    capsys.readouterr()
+    assert main(config("out", "--data.labels", labels, *size)) == 0
+    printed = capsys.readouterr().out
+    assert "6 of 7 images were segmented before" in printed
+    assert "1 of 7 images have other labels than before: they are segmented again" in printed
+    after = {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "out" / "masks").iterdir()}
+    assert {name for name in NAMES if after[name] != before[name]} == {NAMES[3]}
+    assert set(np.unique(read(tmp_path / "out" / "masks" / f"{NAMES[3]}.png"))) == {0, 7}
+    assert main(config("fresh", "--data.labels", labels, *size)) == 0
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+    passes = len(made)
+    assert main(config("out", "--data.labels", labels, *size)) == 0
+    assert len(made) == passes  # nothing is missing: no model is loaded
+
+
+def test_a_labels_file_that_lacks_images_can_be_mended(tmp_path, config, made):
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({name: ["cat"] for name in NAMES[:4]}))
+    assert main(config("out", "--data.labels", labels, "--limit", "2")) == 0
+    assert main(config("out", "--data.labels", labels)) == 1
+    labels.write_text(json.dumps({name: ["cat"] for name in NAMES}))
+    assert main(config("out", "--data.labels", labels)) == 0
+    assert [model.passes for model in made] == [2, 2, 3]
+
+
+def test_a_mask_that_was_written_without_its_record_is_made_again(tmp_path, config, made):
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({name: ["cat"] for name in NAMES}))
+    main(config("whole", "--data.labels", labels))
+    main(config("out", "--data.labels", labels))
+    (tmp_path / "out" / "asked" / f"{NAMES[2]}.json").unlink()  # as if killed between the two
+    assert main(config("out", "--data.labels", labels)) == 0
+    assert made[2].passes == 1
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_scores_can_be_asked_for_later(tmp_path, config, made, capsys):
+    main(config("whole", "--save_scores", "true"))
+    main(config("out", "--limit", "2"))
+    masks = tmp_path / "out" / "masks"
+    before = {path.name: path.stat().st_mtime_ns for path in masks.iterdir()}
+    assert main(config("out", "--save_scores", "true")) == 0
+    assert set(files(tmp_path / "out")) == set(files(tmp_path / "whole"))
+    (tmp_path / "out" / "scores" / f"{NAMES[1]}.npz").unlink()
+    assert main(config("out", "--save_scores", "true")) == 0
+    assert made[-1].passes == 1
+    assert main(config("out")) == 0  # nor does turning them off again undo anything
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    assert before.keys() <= {path.name for path in masks.iterdir()}
+
+
+def test_the_same_weights_by_another_path_are_no_difference(tmp_path, config, made, monkeypatch):
+    assert main(config("out")) == 0
+    monkeypatch.setattr(outputs, "weights_digest", lambda *_: "fake")
+    assert main(config("out", "--model", str(tmp_path / "a" / "copy"))) == 0
+
+
+def test_the_same_small_vae_by_another_path_is_no_difference(tmp_path, config, made, capsys):
+    for name, content in (("one", b"weights"), ("copy", b"weights"), ("other", b"other")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(content)
+    assert main(config("out", "--vae", tmp_path / "one")) == 0
+    assert main(config("out", "--vae", tmp_path / "copy")) == 0
+    assert main(config("out", "--vae", tmp_path / "other")) == 2
+    assert "  vae: " in capsys.readouterr().err
+
+
+def test_another_device_is_no_difference_but_another_precision_is(tmp_path, config, made, monkeypatch, capsys):
+    assert main(config("out", "--limit", "2")) == 0  # the precision goes with the device
+    here = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["how"]["precision"]
+    monkeypatch.setattr(
+        outputs, "precision", lambda _model, _row, dtype, _device: "float16" if dtype == "auto" else dtype
+    )
+    assert main(config("out", "--limit", "4")) == 0
+    assert f"its masks were made in {here}, the others will be in float16" in capsys.readouterr().out
+    assert main(config("out", "--dtype", "float16")) == 0
+    assert main(config("out", "--dtype", "float32")) == 2
+    assert "dtype: 'float16' in the folder, 'float32' now" in capsys.readouterr().err
 
 
 def test_a_data_set_may_be_moved_but_another_folder_is_a_difference(tmp_path, config, voc, made, capsys):
@@ -305,15 +394,110 @@ def test_bad_images_are_named_and_the_rest_goes_on(tmp_path, config, voc, made, 
     assert results["images"] == 2
 
 
-@pytest.mark.parametrize("trouble", [InputError("no token"), RuntimeError("out of memory\non device")])
+class NotFinite(InputError):
+    """As the core raises for maps that hold NaN."""
+
+
+TROUBLE = [
+    InputError("no token"),
+    NotFinite("a recorded map is not finite"),
+    RuntimeError("CUDA out of memory\non device"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLE, ids=lambda trouble: type(trouble).__name__)
 def test_one_image_the_model_refuses_does_not_take_its_batch_along(tmp_path, config, voc, fake, trouble):
     fake({"sheep": trouble})
     write_mask(voc / "SegmentationClassAug" / f"{NAMES[1]}.png", np.full((60, 40), 17, np.uint8))
     assert main(config("out", "--batch_size", "4")) == 1
     failures = json.loads((tmp_path / "out" / "results.json").read_text())["failures"]
     assert list(failures) == [NAMES[1]]
-    assert failures[NAMES[1]] in ("no token", "out of memory on device")
+    assert failures[NAMES[1]] == (" ".join(str(trouble).split()) or "not enough memory")
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 5
+    fake()
+    assert main(config("out", "--batch_size", "4")) == 0  # it was not counted as finished
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 6
+
+
+CODE = [
+    TypeError("unsupported operand"),
+    AssertionError(),
+    RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_CUDA_DSA"),
+    KeyError("self_attention"),
+]
+
+
+@pytest.mark.parametrize("trouble", CODE, ids=lambda trouble: type(trouble).__name__)
+def test_an_error_of_the_code_ends_the_run_with_its_trace_in_a_file(tmp_path, config, voc, fake, trouble, capsys):
+    fake({"sheep": trouble})
+    write_mask(voc / "SegmentationClassAug" / f"{NAMES[3]}.png", np.full((33, 71), 17, np.uint8))
+    assert main(config("out")) == 3
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"the run ended with {type(trouble).__name__}: " in error
+    log = tmp_path / "out" / "error.log"
+    assert str(log) in error
+    assert "Traceback" in log.read_text()
+    assert "attend_latents" in log.read_text()
+    assert {path.stem for path in (tmp_path / "out" / "masks").iterdir()} == set(OBJECTS[:2])  # what was done is kept
+    fake()
+    assert main(config("out")) == 0
+
+
+def test_an_error_of_the_code_in_the_background_ends_the_run_too(tmp_path, config, made, monkeypatch, capsys):
+    def broken(*_args, **_kwargs):
+        raise TypeError("a slip")
+
+    monkeypatch.setattr(outputs, "write_mask", broken)
+    assert main(config("out")) == 3
+    assert "TypeError: a slip" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bad AVIF"), IndexError("bad QOI"), OSError("BLP"), MemoryError()])
+def test_whatever_a_decoder_raises_is_the_images_trouble(tmp_path, config, made, monkeypatch, error):
+    def decode(item, count):
+        if item.name == NAMES[1]:
+            raise error
+        return read_pair(item, count)
+
+    monkeypatch.setattr("iseg.evaluate.loading.read_pair", decode)
+    assert main(config("out")) == 1
+    assert list(json.loads((tmp_path / "out" / "results.json").read_text())["failures"]) == [NAMES[1]]
+
+
+class Small(fake_model.FakeModel):
+    """A device whose memory takes so many images at once; `tried` has the size of every batch."""
+
+    def __init__(self, recipe, takes):
+        super().__init__(recipe)
+        self.takes, self.tried = takes, []
+
+    def attend_latents(self, latents, words, sizes, recipe):
+        self.tried.append(len(words))
+        if len(words) > self.takes:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().attend_latents(latents, words, sizes, recipe)
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path, config, made, monkeypatch, capsys):
+    assert main(config("whole", "--batch_size", "6")) == 0
+    models: list[Small] = []
+
+    def small(_model, recipe, *_args):
+        models.append(Small(recipe, takes=1 if len(models) else 2))
+        return models[-1]
+
+    monkeypatch.setattr(ISeg, "from_pretrained", small)
+    assert main(config("out", "--batch_size", "6")) == 0
+    assert models[0].tried == [5, 2, 2, 1, 1]  # one image of six holds background only, the last is a batch of its own
+    assert "not enough memory for 5 images at once: 2 are tried" in capsys.readouterr().err
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    assert main(config("one", "--batch_size", "6")) == 0
+    assert models[1].tried == [5, 2, 1, 1, 1, 1, 1, 1]
+    assert files(tmp_path / "one") == files(tmp_path / "whole")
 
 
 def full_disk(monkeypatch, refuses):

@@ -1,7 +1,6 @@
 """Runs in processes of their own: killed and resumed, spread over processes, and the entry that people call."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import process_environment
 import pytest
 import yaml
 from fake_data import make_voc
@@ -18,16 +18,9 @@ from iseg.evaluate import main
 from iseg.evaluate.config import load_evaluation
 from iseg.recipe import load_recipe
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = process_environment.ROOT
 IDS = [(1,), (2, 3), (), (15,), (20, 4, 7), (5,), (12, 8), (9,)]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-    "TOKENIZERS_PARALLELISM": "false",
-    "FAKE_WORDS": "2",  # one image asks for three words
-}
+ENVIRONMENT = process_environment.ENVIRONMENT | {"FAKE_WORDS": "2"}  # one image asks for three words
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +53,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "config.yaml"
+        if path.is_file() and path.name != "config.yaml" and path.parent.name != ".lock"
     }
 
 

@@ -25,12 +25,20 @@ def brute_affinity(attention, votes, layers):
     return result
 
 
+def affinity(attention, votes, layers):
+    """Of the attention (blocks, N, N), added block by block."""
+    adding = scores.Affinity(votes, layers)
+    for number, block in enumerate(attention):
+        adding.add(number, block)
+    return adding.matrix()
+
+
 @pytest.mark.parametrize("votes", [0, 1, 3, 5])
 @pytest.mark.parametrize("layers", [[0], [2, 4], [0, 1, 2, 3, 4]])
 def test_affinity_counts_votes(votes, layers):
     attention = random_maps(votes, 5, 6, 6).softmax(-1)
     expected = brute_affinity(attention, votes, layers)
-    torch.testing.assert_close(scores.affinity(attention, votes, layers), expected)
+    torch.testing.assert_close(affinity(attention, votes, layers), expected)
     assert (expected == 0).any() == (votes > 0)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +24,14 @@ CASES = {  # data set: classes, candidate, mix, threshold
     "coco_object": (80, 0.3, (0.8, 0.2), 0.6),
 }
 F16 = 1e-3
+
+
+class Encoded(NamedTuple):
+    """What the image side says: features (1 + N, D), attention of all blocks (layers, N, N), grid (rows, columns)."""
+
+    features: torch.Tensor
+    attention: torch.Tensor
+    grid: tuple[int, int]
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +65,19 @@ def make_tagger(clip, tokenizer, words, case, variant="published"):
 @pytest.fixture(scope="module")
 def encoded(clip, tokenizer, words):
     tagger, _ = make_tagger(clip, tokenizer, words, "voc2012")
+    blocks = []
     with torch.inference_mode():
-        return vision.encode(clip, tagger.pixels(GOLDENS / "chelsea.png"), round_positions=True)
+        pixels = tagger.pixels(GOLDENS / "chelsea.png")
+        features, grid = vision.encode(clip, pixels, lambda _, attention: blocks.append(attention), True)
+    return Encoded(features, torch.stack(blocks), grid)
+
+
+def affinity(attention):
+    """As the tagger adds it up."""
+    adding = scores.Affinity(votes=4, layers=[8, 9, 10])
+    for number, block in enumerate(attention):
+        adding.add(number, block)
+    return adding.matrix()
 
 
 def close(found, expected, tolerance):
@@ -95,7 +115,7 @@ def test_token_ids(golden, tokenizer):
 def test_features_and_attention(golden, encoded):
     assert encoded.grid == (19, 29) == tuple(golden["hw"] // 16)
     close(encoded.features, golden["feat"], 1e-5)
-    weights = scores.affinity(encoded.attention, votes=4, layers=[8, 9, 10])
+    weights = affinity(encoded.attention)
     close(weights[::50], golden["attn_rows"], 1e-5)
 
 
@@ -121,7 +141,7 @@ def test_every_step_is_as_published(golden, clip, tokenizer, words, encoded, cas
     close(patch, golden[f"{case}_coarse"], 1e-5 if stored_whole else F16)
     slack = vote_slack(encoded.attention, patch)
     if stored_whole:
-        weights = scores.affinity(encoded.attention, votes=4, layers=[8, 9, 10])
+        weights = affinity(encoded.attention)
         close(weights @ patch, golden["voc2012_logits_attn"], 1e-5 + slack)
     with torch.inference_mode():
         pixels = tagger.pixels(GOLDENS / "chelsea.png")
@@ -138,8 +158,10 @@ def test_one_vote_at_most_hangs_on_rounding(encoded):
     assert undecided(encoded.attention).sum() <= 1  # of 303,601; so the tolerances above stay tight
 
 
+@pytest.mark.parametrize("strip_bytes", [vision.STRIP_BYTES, 1 << 20])
 @pytest.mark.parametrize("case", CASES)
-def test_labels_are_as_published(golden, clip, tokenizer, words, case):
+def test_labels_are_as_published(golden, clip, tokenizer, words, case, strip_bytes, monkeypatch):
+    monkeypatch.setattr(vision, "STRIP_BYTES", strip_bytes)
     tagger, names = make_tagger(clip, tokenizer, words, case)
     tags = tagger.tag(GOLDENS / "chelsea.png", names)
     assert tags.chosen == golden[f"{case}_labels"].tolist()
@@ -152,8 +174,8 @@ def test_repaired_differs_where_the_published_slips_act(golden, clip, tokenizer,
     assert sum(repaired.settings.weights) == pytest.approx(1)
     assert sum(published.settings.weights) == pytest.approx(1.2)
     with torch.inference_mode():
-        exact = vision.encode(clip, repaired.pixels(GOLDENS / "chelsea.png"))
-    difference = (exact.features - encoded.features).abs().max()
+        exact, _ = vision.encode(clip, repaired.pixels(GOLDENS / "chelsea.png"), lambda *_: None)
+    difference = (exact - encoded.features).abs().max()
     assert 1e-5 < difference < 1e-1  # position embeddings rounded to float16 or not
     tags = repaired.tag(GOLDENS / "chelsea.png", names)
     assert np.abs(np.array(tags.scores) - golden["voc2012_max_after"]).max() > 1e-3

@@ -7,10 +7,11 @@ import pytest
 import torch
 from page_model import ColourModel, blocks_image
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPConfig, CLIPModel
 
 from iseg.errors import InputError
-from iseg.tagging import TagClip, Tagger, Tags, read_vocabulary, tag_then_segment, vision
+from iseg.tagging import TagClip, Tagger, Tags, read_vocabulary, scores, tag_then_segment, vision
 from iseg.tagging.load import locate_clip
 from iseg.tagging.text import read_templates
 from scripts.train_clip.model import make_tokenizer
@@ -138,12 +139,56 @@ def test_hidden_patches_do_not_reach_the_class_token_directly(clip):
 def test_last_block_keeps_tokens_apart(clip):
     """Against a loop over single tokens: the value of each token alone goes through the last block."""
     pixels = vision.to_pixels(picture(40, 64), 8)
-    found = vision.encode(clip, pixels)
-    assert found.grid == (8, 5)
-    assert found.attention.shape == (3, 40, 40)
+    shapes = []
+    features, grid = vision.encode(clip, pixels, lambda number, attention: shapes.append((number, attention.shape)))
+    assert grid == (8, 5)
+    assert shapes == [(number, (40, 40)) for number in range(3)]
     tokens, _ = vision.embed(clip, pixels[None])
     *layers, last = clip.vision_model.encoder.layers
     for layer in layers:
         tokens = layer(tokens, attention_mask=None)
     alone = torch.cat([last(tokens[:, k : k + 1], attention_mask=None) for k in range(41)], 1)
-    torch.testing.assert_close(found.features, vision.project(clip, alone)[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(features, vision.project(clip, alone)[0], atol=1e-5, rtol=1e-5)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor that any operation made."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for each in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(each, torch.Tensor):
+                self.bytes = max(self.bytes, each.numel() * each.element_size())
+        return made
+
+
+def affinity_of(clip, pixels):
+    adding = scores.Affinity(1, [0, 2])
+    with Largest() as largest:
+        features, _ = vision.encode(clip, pixels, adding.add)
+        return features, adding.matrix(), largest.bytes
+
+
+def test_strips_of_attention_bound_the_largest_tensor(clip, monkeypatch):
+    """One matrix over all patches is the most that is held, never one per head or block; the result stays."""
+    pixels = vision.to_pixels(picture(160, 120), 8)  # 300 patches
+    matrix = 4 * 301**2
+    features, affinity, largest = affinity_of(clip, pixels)
+    assert largest == 2 * matrix  # both heads in one strip
+    monkeypatch.setattr(vision, "STRIP_BYTES", 20_000)
+    stripped, again, largest = affinity_of(clip, pixels)
+    assert largest == matrix
+    torch.testing.assert_close(stripped, features, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(again, affinity, atol=1e-7, rtol=1e-5)
+
+
+def test_strips_hide_the_same_patches(clip, monkeypatch):
+    crops = torch.stack([vision.to_pixels(picture(48, 48), 8), vision.to_pixels(picture(46, 47), 8)])
+    hidden = torch.arange(36).expand(2, -1) % 3 == torch.tensor([[0], [1]])
+    whole = vision.encode_crops(clip, crops, hidden)
+    monkeypatch.setattr(vision, "STRIP_BYTES", 1)  # one row at a time
+    torch.testing.assert_close(vision.encode_crops(clip, crops, hidden), whole, atol=1e-6, rtol=1e-6)
