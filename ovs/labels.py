@@ -15,11 +15,12 @@ from iseg.data.items import Item
 from iseg.data.labels import present, read_labels
 from iseg.data.read import read_label, read_pair
 from iseg.errors import InputError
-from iseg.evaluate.outputs import digest, list_differences, plain
+from iseg.evaluate.outputs import digest
 from iseg.files.export import write_json
-from iseg.settings import read_yaml
+from iseg.settings import list_differences, plain, read_yaml
 from iseg.tagging import Tagger
 from iseg.tagging.quality import quality
+from iseg.texts import read_json
 from ovs.settings import OpenVocabulary, Tagging
 
 CONFIG, LABELS, SCORES = "tagging.json", "labels.json", "labels"
@@ -151,10 +152,7 @@ def read_parts(path: Path, classes: list[LabelClass], part: str) -> dict[str, li
     """Class ids by image of a file {"image_similarity": {image: [names]}, ...}; None for a file of another form."""
     if path.suffix.lower() != ".json":
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not readable as labels: {error}") from None
+    content = read_json(path, "labels")
     if not isinstance(content, dict) or not content or not set(content) <= {"image_similarity", "text_similarity"}:
         return None
     rows = content.get(part)
@@ -163,7 +161,8 @@ def read_parts(path: Path, classes: list[LabelClass], part: str) -> dict[str, li
     known = ids_by_name(classes)
     labels = {}
     for name, words in rows.items():
-        wrong = [word for word in words if word not in known] if isinstance(words, list) else [words]
+        given = words if isinstance(words, list) else [words]
+        wrong = [word for word in given if not isinstance(words, list) or str(word) != word or word not in known]
         if wrong:
             raise InputError(f"{path}: image {name!r} has unknown class {wrong[0]!r}: expected one of "
                              f"{', '.join(entry.name for entry in classes)}")  # fmt: skip

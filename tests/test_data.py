@@ -150,7 +150,7 @@ def test_unusable_images_and_labels_are_named(tmp_path):
     write_mask(label, np.zeros((20, 31), np.uint8))
     with pytest.raises(InputError, match=r"a.png: has 31x20 pixels, its image a.jpg has 30x20"):
         read_pair(Item("a", tmp_path / "a.jpg", label), 21)
-    with pytest.raises(InputError, match=r"cut.jpg: not readable as an image"):
+    with pytest.raises(InputError, match=r"cut.jpg: the image is corrupt"):
         read_pair(Item("a", cut, label), 21)
     with pytest.raises(InputError, match=r"gone.jpg: no such image"):
         read_pair(Item("a", tmp_path / "gone.jpg", label), 21)

@@ -12,11 +12,9 @@ from iseg.backbones.load import pick_device, pick_dtype
 from iseg.errors import InputError
 from iseg.files.export import write_bytes, write_json, write_mask, write_scores
 from iseg.results import Segmentation
-from iseg.settings import read_yaml
+from iseg.settings import list_differences, read_yaml
 
 CONFIG = "config.yaml"
-SHOWN_DIFFERENCES = 8
-UNSET = "not set"
 
 
 class Outputs:
@@ -109,32 +107,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be removed: {error.strerror or error}") from None
-
-
-def plain(value: Any) -> Any:
-    """A value as it reads back from YAML: tuples become lists."""
-    return yaml.safe_load(yaml.safe_dump(value))
-
-
-def list_differences(saved: Any, now: dict[str, Any]) -> list[str]:
-    """Lines "  key: saved value -> value now" for every setting that differs."""
-    before, after = flatten(saved or {}), flatten(plain(now))
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    lines = [f"  {key}: {before.get(key, UNSET)!r} in the folder, {after.get(key, UNSET)!r} now" for key in keys]
-    if len(lines) > SHOWN_DIFFERENCES:
-        lines[SHOWN_DIFFERENCES:] = [f"  and {len(lines) - SHOWN_DIFFERENCES} more"]
-    return lines
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings -> {"a.b": value}."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def digest(*paths: Path) -> str:
