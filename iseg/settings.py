@@ -66,7 +66,7 @@ def _dump_values(values: Any) -> str:
 
 
 def parsed(parse: Callable[[Any], Any], source: Any, where: str) -> Any:
-    """What a parser of `make_parser` makes of some values or arguments. Raises InputError naming `where` and the key."""
+    """What a method of a parser of `make_parser` makes of `source`. Raises InputError naming `where` and the key."""
     try:
         return parse(source)
     except InputError:

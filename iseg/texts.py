@@ -14,6 +14,10 @@ MOST_NODES, DEEPEST = 100_000, 50  # of a YAML document, what anchors repeat cou
 LONGEST_REASON = 240  # characters of what a parser says
 
 
+def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))
+
+
 class _Loader(yaml.SafeLoader):
     """Plain values only; a date and 0x10 stay texts, 010 is ten, and 1e-3 is a number."""
 
@@ -30,7 +34,7 @@ _Loader.add_implicit_resolver(
     list("-+0123456789."),
 )  # fmt: skip
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?\d[\d_]*$"), list("-+0123456789"))
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def is_file(path: str | Path) -> bool:

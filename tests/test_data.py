@@ -154,7 +154,7 @@ def test_unusable_images_and_labels_are_named(tmp_path):
         read_pair(Item("a", cut, label), 21)
     with pytest.raises(InputError, match=r"gone.jpg: no such image"):
         read_pair(Item("a", tmp_path / "gone.jpg", label), 21)
-    with pytest.raises(InputError, match=r"gone.png: no such label file"):
+    with pytest.raises(InputError, match=r"gone.png: no such image file"):
         read_label(tmp_path / "gone.png", 21)
     with pytest.raises(InputError, match=r"a.jpg: is a RGB picture: expected an indexed or grey PNG"):
         read_label(tmp_path / "a.jpg", 21)
@@ -162,7 +162,7 @@ def test_unusable_images_and_labels_are_named(tmp_path):
     with pytest.raises(InputError, match=r"a.png: holds label 21: expected 0..20 or 255"):
         read_label(label, 21)
     label.write_bytes(label.read_bytes()[:60])
-    with pytest.raises(InputError, match=r"a.png: not readable as a label PNG"):
+    with pytest.raises(InputError, match=r"a.png: the image is corrupt"):
         read_label(label, 21)
 
 

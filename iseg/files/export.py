@@ -55,6 +55,8 @@ def atomic_files(folder: Path, last: str) -> Iterator[Path]:
         (folder / last).unlink(missing_ok=True)
         for path in sorted(hidden.iterdir(), key=lambda path: path.name == last):
             os.replace(path, folder / path.name)
+    except InputError as error:  # names the file where it was to be
+        raise InputError(str(error).replace(str(hidden), str(folder))) from None
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
     finally:
