@@ -1,17 +1,27 @@
 """Typed settings read from YAML: mappings <-> dataclasses, and where `configs/` lies."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_dumper, set_loader
 
-from iseg.errors import InputError
+from iseg.errors import InputError, echo, printable
+from iseg.texts import is_file, load_yaml, read_yaml
+
+__all__ = ["configs_folder", "find_config", "list_differences", "make_parser", "parse_settings", "parse_values",
+           "parsed", "plain", "read_yaml"]  # fmt: skip
 
 Settings = TypeVar("Settings")
+
+SHOWN_DIFFERENCES = 8
+UNSET = "not set"
+PARSER_MODE = "iseg"  # of jsonargparse: values of options are read by `load_yaml`
+LONGEST_MESSAGE = 400  # characters of what jsonargparse says
 
 
 def configs_folder() -> Path:
@@ -23,21 +33,10 @@ def configs_folder() -> Path:
 def find_config(name: str | Path) -> Path:
     """A YAML file by path, or by name below `configs/` without `.yaml` ("wsss/voc"). InputError if neither exists."""
     for candidate in (Path(name), configs_folder() / f"{name}.yaml"):
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     known = sorted(str(p.relative_to(configs_folder()).with_suffix("")) for p in configs_folder().rglob("*.yaml"))
-    raise InputError(f"no configuration {str(name)!r}: expected a YAML file or one of {', '.join(known)}")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping. Raises InputError naming the file otherwise."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a mapping of settings, found {type(content).__name__}")
-    return content
+    raise InputError(f"no configuration {echo(str(name))}: expected a YAML file or one of {', '.join(known)}")
 
 
 def parse_settings(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
@@ -49,10 +48,54 @@ def parse_settings(kind: type[Settings], values: Mapping[str, Any], where: str) 
         raise InputError(f"{where}: {error}") from None
 
 
+def make_parser(**options: Any) -> ArgumentParser:
+    """A parser of jsonargparse that reads values as iseg reads YAML: in bounds. `options`: of ArgumentParser."""
+    set_loader(PARSER_MODE, _load_value, exceptions=(yaml.YAMLError,))
+    set_dumper(PARSER_MODE, _dump_values)
+    return ArgumentParser(exit_on_error=False, parser_mode=PARSER_MODE, **options)
+
+
+def _load_value(text: str) -> Any:
+    """The value of an option's text; words that only look like a mapping ("cat:", "{cat}") stay words."""
+    value = load_yaml(text)
+    return text if isinstance(value, dict) and value and not any(each is not None for each in value.values()) else value
+
+
+def _dump_values(values: Any) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def parsed(parse: Callable[[Any], Any], source: Any, where: str) -> Any:
+    """What a method of a parser of `make_parser` makes of `source`. Raises InputError naming `where` and the key."""
+    try:
+        return parse(source)
+    except InputError:
+        raise
+    except ArgumentError as error:
+        message = _plain_words(str(error))
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+        # jsonargparse's own on values that no type fits, e.g. an integer of thousands of digits
+        message = f"not readable as settings: {printable(error)}"
+    raise InputError(f"{where}: {message}" if where else message)
+
+
+def _plain_words(message: str) -> str:
+    """jsonargparse's message on one line, without the names of Python's types."""
+    message = re.sub(r"\s+", " ", message)
+    message = re.sub(r"<class '([^']*)'>", r"\1", message.replace("typing.", "").replace("NoneType", "null"))
+    message = re.sub(r'Parser key "([^"]*)": ', r"\1: ", message)
+    message = re.sub(
+        r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors: .*Given value: (.*)",
+        r"expected one of \1, got \2",
+        message,
+    )
+    return printable(message, LONGEST_MESSAGE)
+
+
 @cache
 def _parser(kind: type) -> ArgumentParser:
     """The parser of a settings dataclass: making it takes as long as reading with it."""
-    parser = ArgumentParser(exit_on_error=False)
+    parser = make_parser()
     parser.add_class_arguments(kind, None)
     return parser
 
@@ -60,11 +103,33 @@ def _parser(kind: type) -> ArgumentParser:
 def parse_values(kind: type, values: Mapping[str, Any], where: str) -> Namespace:
     """Values converted to the types of a settings dataclass, beside the defaults of the rest."""
     known = [entry.name for entry in fields(kind)]
-    unknown = [str(key) for key in values if key not in known]
+    unknown = [key for key in values if key not in known]
     if unknown:
-        raise InputError(f"{where}: unknown key {unknown[0]!r}: expected one of {', '.join(known)}")
-    try:
-        return _parser(kind).parse_object(dict(values))
-    except ArgumentError as error:
-        message = str(error).replace("<class '", "").replace("'>", "").replace("typing.", "")
-        raise InputError(f"{where}: {' '.join(message.split())}") from None
+        raise InputError(f"{where}: unknown key {echo(unknown[0])}: expected one of {', '.join(known)}")
+    return parsed(_parser(kind).parse_object, dict(values), where)
+
+
+def plain(value: Any) -> Any:
+    """A value as it reads back from YAML: tuples become lists."""
+    return yaml.safe_load(yaml.safe_dump(value))
+
+
+def list_differences(saved: Any, now: dict[str, Any]) -> list[str]:
+    """Lines "  key: saved value -> value now" for every setting that differs."""
+    before, after = flatten(saved or {}), flatten(plain(now))
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    lines = [f"  {key}: {before.get(key, UNSET)!r} in the folder, {after.get(key, UNSET)!r} now" for key in keys]
+    if len(lines) > SHOWN_DIFFERENCES:
+        lines[SHOWN_DIFFERENCES:] = [f"  and {len(lines) - SHOWN_DIFFERENCES} more"]
+    return lines
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings -> {"a.b": value}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -22,6 +22,7 @@ from iseg.files.export import write_json
 from iseg.tagging import Tagger
 from iseg.tagging.load import locate_clip
 from iseg.tagging.quality import quality
+from iseg.texts import read_json
 from ovs.settings import OpenVocabulary, Tagging
 
 CONFIG, LABELS, SCORES, FAILURES = "tagging.yaml", "labels.json", "labels", "labels_failures.json"
@@ -69,7 +70,11 @@ def hold(settings: OpenVocabulary, classes: list[LabelClass]) -> FolderLock:
     if tagging.source == "tagclip":
         model = tagging.clip.model
         depends |= {
-            "clip": {**vars(tagging.clip), "mix": list(tagging.clip.mix), "model": folder_digest(locate_clip(model))},
+            "clip": {
+                **vars(tagging.clip),
+                "mix": list(tagging.clip.mix),
+                "model": folder_digest(str(locate_clip(model))),
+            },
             "words": clip_words(tagging, classes),
         }
         how["model"] = model
@@ -184,10 +189,7 @@ def read_parts(path: Path, classes: list[LabelClass], part: str) -> dict[str, li
     """Class ids by image of a file {"image_similarity": {image: [names]}, ...}; None for a file of another form."""
     if path.suffix.lower() != ".json":
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable as labels: {reason(error)[:200]}") from None
+    content = read_json(path, "labels")
     if not isinstance(content, dict) or not content or not set(content) <= {"image_similarity", "text_similarity"}:
         return None
     rows = content.get(part)

@@ -151,11 +151,11 @@ def test_unusable_images_and_labels_are_named(tmp_path):
     write_mask(label, np.zeros((20, 31), np.uint8))
     with pytest.raises(InputError, match=r"a.png: has 31x20 pixels, its image a.jpg has 30x20"):
         read_pair(Item("a", tmp_path / "a.jpg", label), 21)
-    with pytest.raises(InputError, match=r"cut.jpg: not readable as an image"):
+    with pytest.raises(InputError, match=r"cut.jpg: the image is corrupt"):
         read_pair(Item("a", cut, label), 21)
     with pytest.raises(InputError, match=r"gone.jpg: no such image"):
         read_pair(Item("a", tmp_path / "gone.jpg", label), 21)
-    with pytest.raises(InputError, match=r"gone.png: no such label file"):
+    with pytest.raises(InputError, match=r"gone.png: no such image file"):
         read_label(tmp_path / "gone.png", 21)
     with pytest.raises(InputError, match=r"a.jpg: is a RGB picture: expected an indexed or grey PNG"):
         read_label(tmp_path / "a.jpg", 21)
@@ -163,7 +163,7 @@ def test_unusable_images_and_labels_are_named(tmp_path):
     with pytest.raises(InputError, match=r"a.png: holds label 21: expected 0..20 or 255"):
         read_label(label, 21)
     label.write_bytes(label.read_bytes()[:60])
-    with pytest.raises(InputError, match=r"a.png: not readable as a label PNG"):
+    with pytest.raises(InputError, match=r"a.png: the image is corrupt"):
         read_label(label, 21)
 
 

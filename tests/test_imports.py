@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "iseg"
 # Each layer may import from itself and from earlier ones.
 LAYERS = [
     ["errors"],
-    ["extras", "settings", "marks"],
+    ["extras", "texts", "marks"],
+    ["settings"],
     ["recipe"],
     ["attention", "cluster", "cross", "masks", "prompt", "refine", "seeds", "kinds"],
     ["results"],

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from iseg import __version__
 from iseg.cli.parser import LineParser
+from iseg.cli.say import flush, hush, say
 from iseg.errors import InputError
 
 COMMANDS = {
@@ -22,15 +23,25 @@ BAD_USAGE, INTERRUPTED = 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with its arguments (those of the shell by default) and return the exit code."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # libraries' notes to programmers
-            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        code = _run_quietly(list(sys.argv[1:] if arguments is None else arguments))
+        flush()
+        return code
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return BAD_USAGE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted", error=True)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever reads what is printed has enough
+        hush(sys.stdout)
+        return 0
+
+
+def _run_quietly(arguments: list[str]) -> int:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libraries' notes to programmers
+            return _run(arguments)
     except SystemExit as end:  # --help, --version and --print_config end so
         return end.code if isinstance(end.code, int) else 0
 

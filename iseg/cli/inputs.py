@@ -1,14 +1,18 @@
 """Images named on the command line, and what their results are called."""
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from iseg.data.items import Item
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+RESERVED = ("coco", "summary")  # names of files about a whole folder
+LONGEST_NAME = 255  # bytes of a file's name
 KINDS = ("mask", "overlay", "heat", "cutout", "scores", "coco", "panel", "animation")  # what can be saved
 
 
@@ -26,13 +30,14 @@ class _Found:
         return "/".join(parts[-(len(self.relative.parts) + level - 1) :])
 
 
-def list_items(images: Sequence[str], out: Path) -> list[Item]:
+def list_items(images: Sequence[str], out: Path, ending: int = 0) -> list[Item]:
     """Image files, and the images in folders and their sub-folders (hidden ones and OUT left out), each once.
 
     An item's path is as given, its name the path of its results below OUT without their endings ("holiday/cat").
     A result is named like its image, below OUT/SUBFOLDER for an image of a folder's sub-folder. Images whose results
     would share a name are told apart by their ending and, if that is not enough, by the folders above them:
-    a/cat.jpg and b/cat.jpg give OUT/a/cat.jpg.png and OUT/b/cat.jpg.png.
+    a/cat.jpg and b/cat.jpg give OUT/a/cat.jpg.png and OUT/b/cat.jpg.png. A name that would be too long with an ending
+    of `ending` bytes is cut, and a digest of it tells it apart.
 
     Raises InputError for a folder without images and for a result that would replace an image.
     """
@@ -40,7 +45,7 @@ def list_items(images: Sequence[str], out: Path) -> list[Item]:
     for given in images:
         for each in _find(given, out):
             found.setdefault(each.resolved, each)
-    items = [Item(name, each.path) for each, name in _distinct_names(list(found.values()))]
+    items = [Item(_fitting(name, ending), each.path) for each, name in _distinct_names(list(found.values()))]
     for item in items:
         target = (out / f"{item.name}.png").resolve()
         if target in found:
@@ -56,8 +61,8 @@ def _find(given: str, out: Path) -> Iterator[_Found]:
     path = Path(given)
     try:
         resolved, is_folder = path.resolve(), path.is_dir()
-    except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
-        raise InputError(f"{given[:80]}: not a path that can be read: {error.args[-1]}") from None
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links, a NUL
+        raise InputError(f"{echo(given)}: not a path that can be read: {error.args[-1]}") from None
     if not is_folder:
         yield _Found(path, resolved, PurePath(path.name))
         return
@@ -66,7 +71,8 @@ def _find(given: str, out: Path) -> Iterator[_Found]:
     for image in sorted(path.rglob("*")):
         relative = image.relative_to(path)
         hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or image.suffix.lower() not in SUFFIXES or not image.is_file():
+        lost = image.is_symlink() and not image.exists()  # told of when it is read
+        if hidden or image.suffix.lower() not in SUFFIXES or not (lost or image.is_file()):
             continue
         if results != resolved and image.resolve().is_relative_to(results):
             continue
@@ -100,4 +106,16 @@ def _clashes(name: str, taken: Counter[str]) -> bool:
         stem, _, kind = stem.rpartition(".")
         if kind in KINDS and taken[stem]:
             return True
-    return taken[name] > 1
+    return taken[name] > 1 or name in RESERVED
+
+
+def _fitting(name: str, ending: int) -> str:
+    """A result's name that a file system takes with an ending of so many bytes."""
+    folder, slash, own = name.rpartition("/")
+    raw = os.fsencode(own)
+    room = LONGEST_NAME - ending
+    if len(raw) <= room:
+        return name
+    digest = hashlib.sha256(raw).hexdigest()[:8]
+    kept = raw[: max(1, room - len(digest) - 1)].decode("utf-8", "ignore")
+    return f"{folder}{slash}{kept}~{digest}"

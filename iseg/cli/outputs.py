@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +9,47 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iseg import __version__, masks
+from iseg import masks
 from iseg.backbones.seam import Backbone
+from iseg.cli.prompts import Prompt
 from iseg.cli.settings import Job
+from iseg.cli.sidecar import shares, sidecar
 from iseg.data.items import Item
 from iseg.files import export, pictures
 from iseg.recipe import Recipe
 from iseg.results import Segmentation
 
+LONGEST_WORD = 60  # bytes of a class in a file's name
+
 
 def save_results(
-    job: Job, item: Item, image: NDArray[np.uint8], result: Segmentation, backbone: Backbone
-) -> list[Path]:
-    """Write what the job asks for and return the paths; the settings come last, so where they are all is there.
+    job: Job, item: Item, prompt: Prompt, image: NDArray[np.uint8], result: Segmentation, backbone: Backbone
+) -> Path:
+    """Write what the job asks for, all or nothing, and return the path of the first file.
 
     OUT/NAME.png (mask), NAME.overlay.png, NAME.heat.png, NAME.cutout.png (heat and cutout: NAME.heat.CLASS.png for
     each of several classes), NAME.scores.npz, NAME.coco.json, NAME.panel.png, NAME.animation.webp, NAME.json.
     """
     base = Path(job.settings.out) / item.name
+    settings = f"{base.name}.json"
+    with export.atomic_files(base.parent, last=settings) as folder:
+        written = _write(job, item, prompt, image, result, folder / base.name)
+        files = [path.name for path in written]
+        export.write_json(folder / settings, sidecar(job, item, prompt, result, backbone, files))
+    return base.parent / files[0]
+
+
+def longest_ending(save: list[str]) -> int:
+    """The most bytes that the endings of a job's files may have, that of the settings included."""
+    endings = {"mask": ".png", "scores": ".scores.npz", "coco": ".coco.json", "animation": ".animation.webp"}
+    word = "." + "x" * LONGEST_WORD + "_255"
+    several = {kind: f".{kind}{word if kind in ('heat', 'cutout') else ''}.png" for kind in save}
+    return max(len(ending) for ending in [".json", *({**several, **endings}[kind] for kind in save)])
+
+
+def _write(
+    job: Job, item: Item, prompt: Prompt, image: NDArray[np.uint8], result: Segmentation, base: Path
+) -> list[Path]:
     written = []
 
     def path(ending: str) -> Path:
@@ -52,29 +73,24 @@ def save_results(
             content = export.coco_json(result.mask, result.names, item.image.name, result.each_score())
             export.write_json(path("coco.json"), content)
         elif kind == "panel":
-            page = pictures.panel(image, result.seeds, result.maps, result.mask, result.names, job.marks)
+            page = pictures.panel(image, result.seeds, result.maps, result.mask, result.names, prompt.marks)
             export.write_image(path("panel.png"), page)
         else:
             frames = _frames(image, result, job.recipe)
             export.write_animation(path(f"animation.{job.settings.animation}"), frames)
-    export.write_json(path("json"), _sidecar(job, item, result, backbone))
     return written
 
 
 def describe(result: Segmentation) -> str:
     """ "cat 31.2 %, sofa 0.0 %": the share of the image that each class takes."""
-    return ", ".join(f"{name} {share:.1%}".replace("%", " %") for name, share in _shares(result))
-
-
-def _shares(result: Segmentation) -> list[tuple[str, float]]:
-    return [(name, float((result.mask == k + 1).mean())) for k, name in enumerate(result.names)]
+    return ", ".join(f"{name} {share:.1%}".replace("%", " %") for name, share in shares(result))
 
 
 def _endings(names: list[str]) -> list[str]:
     """What sets the files of several classes apart: ".potted_plant"; nothing for one class."""
     if len(names) == 1:
         return [""]
-    words = [re.sub(r"\W+", "_", name)[:60] for name in names]
+    words = [re.sub(r"\W+", "_", name).encode()[:LONGEST_WORD].decode(errors="ignore") for name in names]
     return [f".{word}" if words.count(word) == 1 else f".{word}_{k}" for k, word in enumerate(words, 1)]
 
 
@@ -89,36 +105,3 @@ def _step_masks(trajectory: NDArray[np.float32], size: tuple[int, ...], recipe: 
     for maps in trajectory:
         columns, ids = torch.from_numpy(maps).flatten(1).T, range(1, len(maps) + 1)  # (HW, K)
         yield masks.decide(columns, (size[0], size[1]), ids, recipe.background, recipe.working_size).numpy()
-
-
-def _asked(job: Job, result: Segmentation) -> dict[str, Any]:
-    """The prompt, with the passes that its classes were split over if one was too short for them."""
-    if job.classes is None and job.vocabulary is None:
-        marks = job.marks
-        given = {"points": marks.points, "negative": marks.negative, "line": [*chain(*marks.lines)]}
-        return {key: value for key, value in {**given, "box": [*chain(*marks.boxes)]}.items() if value}
-    asked: dict[str, Any] = {"vocabulary": job.vocabulary} if job.classes is None else {}
-    asked["classes"] = result.names
-    return asked if len(result.groups) < 2 else asked | {"passes": result.groups}
-
-
-def _sidecar(job: Job, item: Item, result: Segmentation, backbone: Backbone) -> dict[str, Any]:
-    height, width = result.mask.shape
-    return {
-        "iseg": __version__,
-        "image": {"file": str(item.image), "width": width, "height": height},
-        "classes": [
-            {"label": k, "name": name, "share": round(share, 6)} for k, (name, share) in enumerate(_shares(result), 1)
-        ],
-        "prompt": _asked(job, result),
-        "model": {
-            "name": job.settings.model,
-            "backbone": backbone.row.name,
-            "source": backbone.source,
-            "device": str(backbone.device),
-            "dtype": str(backbone.dtype).removeprefix("torch."),
-            "timestep": backbone.row.timestep,
-            "noise_seed": backbone.row.noise_seed,
-        },
-        "settings": asdict(job.recipe),
-    }

@@ -1,27 +1,24 @@
 """Settings of `iseg segment`: defaults <- backbone or recipe <- YAML file <- command line."""
 
-import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
-
-from jsonargparse import ArgumentError, ArgumentParser
 
 from iseg.backbones.find import find_row, locate
 from iseg.backbones.table import BackboneRow, load_row
 from iseg.cli.inputs import KINDS
 from iseg.cli.parser import LineParser
-from iseg.cli.prompts import Numbers, parse_box, parse_classes, parse_points, parse_vocabulary
-from iseg.errors import InputError
-from iseg.marks import Marks
+from iseg.cli.prompt_file import read_prompts
+from iseg.cli.prompts import WAYS, Numbers, Prompt, parse_prompt
+from iseg.errors import InputError, echo
 from iseg.recipe import Recipe, load_recipe
-from iseg.settings import read_yaml
-
-WAYS = ("classes", "vocabulary", "points", "line", "box")  # of saying what to segment
+from iseg.settings import make_parser, parsed
+from iseg.texts import is_file, read_yaml
 
 EPILOG = """\
-Give exactly one of --classes, --vocabulary, --points, --line, --box. Each image's mask is OUT/NAME.png (indexed, 0 =
-background), its settings lie beside it in OUT/NAME.json. Exit codes: 0 all fine, 1 some images failed, 2 bad usage."""
+Give exactly one of --classes, --vocabulary, --points, --line, --box, --boxes, --mask, --prompts. Each image's mask is
+OUT/NAME.png (indexed, 0 = background), its settings lie beside it in OUT/NAME.json; of several images OUT/summary.json
+says what became of each. Exit codes: 0 all fine, 1 some images failed, 2 bad usage, 130 Ctrl-C, 143 SIGTERM."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,12 @@ class Segment:
         negative: with points: pixels "x,y x,y ..." that do not belong to it.
         line: pixels "x,y x,y ..." of a line through one object.
         box: corners "x0,y0,x1,y1" in pixels around one object.
+        boxes: "x0,y0,x1,y1 x0,y0,x1,y1 ...": each box is an object and label of its own.
+        names: with boxes: what their objects are called, set apart by ";".
+        mask: image file of the same size whose pixels that are not 0 (or transparent) roughly cover one object.
+        prompts: JSON or CSV file with a prompt for each image; its columns are image, and any of classes, points,
+            negative, line, box, boxes, names, mask, written as here. Paths start at its folder. Without IMAGE all of
+            its images are segmented.
         model: tiny, sd21-base, a diffusers folder, a .safetensors file or a hub id; by default sd21-base if its
             weights are at hand, else tiny.
         backbone: row of configs/backbones/ whose layers fit a folder, file or hub id.
@@ -48,6 +51,8 @@ class Segment:
         out: folder of the results.
         save: mask, overlay, heat, cutout, scores, coco, panel, animation: any of them, set apart by commas.
         animation: format of the animation.
+        resume: keep what is done already with the same settings. By default for folders and several images, where
+            results of other settings are an error; false makes all anew.
     """
 
     classes: str | list[str] | None = None
@@ -57,6 +62,10 @@ class Segment:
     negative: Numbers | None = None
     line: Numbers | None = None
     box: str | list[float] | None = None
+    boxes: Numbers | None = None
+    names: str | list[str] | None = None
+    mask: str | None = None
+    prompts: str | None = None
     model: str | None = None
     backbone: str | None = None
     recipe: str | None = None
@@ -66,6 +75,7 @@ class Segment:
     out: str = "iseg-results"
     save: str | list[str] = "mask,overlay"
     animation: Literal["webp", "gif"] = "webp"
+    resume: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -73,11 +83,10 @@ class Job:
     """Checked settings.
 
     Attributes:
-        images: files and folders as given.
+        images: files and folders as given, or those of the file of prompts.
         settings, recipe, row: as resolved; settings.model is never None.
-        classes: words, or None when `vocabulary` or `marks` say what to segment.
-        vocabulary: words to choose from, or None.
-        marks: points, line or box.
+        prompt: what to segment in every image; None if each has its own.
+        prompts: {resolved path of an image: its own prompt}.
         save: kinds of results.
         note: a line for the user on how the model was chosen, or None.
     """
@@ -86,11 +95,23 @@ class Job:
     settings: Segment
     recipe: Recipe
     row: BackboneRow
-    classes: list[str] | None
-    vocabulary: list[str] | None
-    marks: Marks
+    prompt: Prompt | None
     save: list[str]
     note: str | None
+    prompts: dict[Path, Prompt] = field(default_factory=dict)
+
+    def prompt_for(self, image: Path) -> Prompt:
+        """What to segment in an image. Raises InputError for one that the file of prompts leaves out."""
+        if self.prompt is not None:
+            return self.prompt
+        if image.resolve() not in self.prompts:
+            raise InputError(f"{image}: has no prompt in {self.settings.prompts}: expected an entry for it")
+        return self.prompts[image.resolve()]
+
+    @property
+    def vocabulary(self) -> list[str] | None:
+        """The words to choose from, if that is asked for."""
+        return None if self.prompt is None else self.prompt.vocabulary
 
 
 def read_job(arguments: list[str]) -> Job:
@@ -106,9 +127,7 @@ def read_job(arguments: list[str]) -> Job:
     row = find_row(model, chosen["backbone"])
     base = load_recipe(chosen["recipe"]) if chosen["recipe"] else Recipe().changed(**row.recipe)
 
-    parser = ArgumentParser(
-        prog="iseg segment", description="Cut images into objects.", exit_on_error=False, allow_abbrev=False
-    )
+    parser = make_parser(prog="iseg segment", description="Cut images into objects.", allow_abbrev=False)
     parser.epilog = EPILOG
     parser.add_argument("images", nargs="*", default=[], metavar="IMAGE", help="image files and folders of images")
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
@@ -116,8 +135,8 @@ def read_job(arguments: list[str]) -> Job:
     parser.add_class_arguments(Recipe, None)
     parser.set_defaults(asdict(base))
     if content:
-        _parsed(parser.parse_object, content, str(early.config))
-    values = _parsed(parser.parse_args, arguments, "")
+        parsed(parser.parse_object, content, str(early.config))
+    values = parsed(parser.parse_args, arguments, "")
     settings = Segment(**{field.name: values[field.name] for field in fields(Segment)} | {"model": model})
     recipe = Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
     return _checked(values.images or [], settings, recipe, row, note)
@@ -126,14 +145,14 @@ def read_job(arguments: list[str]) -> Job:
 def _read_config(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
-    if not Path(path).is_file():
+    if not is_file(path):
         raise InputError(f"--config {path}: no such file: expected a YAML file of settings")
     content = read_yaml(Path(path))
     if isinstance(content.get("recipe"), dict):
         raise InputError(f"{path}: 'recipe' holds settings: give this file with --recipe, or its settings one level up")
     for key in ("model", "backbone", "recipe"):
         if not isinstance(content.get(key), str | None):
-            raise InputError(f"{path}: {key} is {content[key]!r}: expected a text")
+            raise InputError(f"{path}: {key} is {echo(content[key])}: expected a text")
     return content
 
 
@@ -148,54 +167,37 @@ def _choose_model(given: str | None) -> tuple[str, str | None]:
     return "sd21-base", None
 
 
-def _parsed(parse: Any, source: Any, where: str) -> Any:
-    try:
-        return parse(source)
-    except ArgumentError as error:
-        message = re.sub(r"\s+", " ", str(error))
-        message = re.sub(r"<class '([^']*)'>", r"\1", message.replace("typing.", "").replace("NoneType", "null"))
-        message = re.sub(r'Parser key "([^"]*)": ', r"\1: ", message)
-        message = re.sub(
-            r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors: .*Given value: (.*)",
-            r"expected one of \1, got \2",
-            message,
-        )
-        raise InputError(f"{where}: {message}" if where else message) from None
-
-
 def _checked(images: list[str], settings: Segment, recipe: Recipe, row: BackboneRow, note: str | None) -> Job:
-    if not images:
+    if not images and settings.prompts is None:
         raise InputError(
             "no image was given: expected image files or folders, e.g. iseg segment photo.jpg --classes cat"
         )
-    asked = {key: getattr(settings, key) for key in WAYS}
-    ways = [f"--{key}" for key, value in asked.items() if value is not None]
-    if len(ways) != 1:
-        given = " and ".join(ways) or "nothing to look for"
-        raise InputError(f"{given} was given: expected exactly one of {', '.join(f'--{key}' for key in WAYS)}")
+    given = {key: getattr(settings, key) for key in (*WAYS, "negative", "names")}
+    prompt, prompts = None, {}
+    if settings.prompts is not None:
+        others = [f"--{key}" for key, value in given.items() if value is not None]
+        if others:
+            raise InputError(f"--prompts and {others[0]} were given: expected one of them")
+        prompts = read_prompts(Path(settings.prompts))
+        images = images or [str(path) for path in prompts]
+        prompts = {path.resolve(): each for path, each in prompts.items()}
+    else:
+        prompt = parse_prompt(given)
     if settings.clip is not None and settings.vocabulary is None:
         raise InputError("--clip was given without --vocabulary: expected both")
-    if settings.negative is not None and settings.points is None:
-        raise InputError("--negative was given without --points: expected both")
-    marks = Marks(
-        points=() if settings.points is None else parse_points("--points", settings.points),
-        negative=() if settings.negative is None else parse_points("--negative", settings.negative),
-        lines=() if settings.line is None else [parse_points("--line", settings.line)],
-        boxes=() if settings.box is None else [parse_box("--box", settings.box)],
-    )
-    classes = None if settings.classes is None else parse_classes(settings.classes)
-    vocabulary = None if settings.vocabulary is None else parse_vocabulary(settings.vocabulary)
-    row.check_words(classes or vocabulary or [])
+    for each in [prompt] if prompt else prompts.values():
+        row.check_words(each.words)
     row.layers(recipe)
     _check_folder(settings.out)
-    kinds = _kinds(settings.save)
-    return Job(images, settings, recipe, row, classes, vocabulary, marks, kinds, note)
+    return Job(images, settings, recipe, row, prompt, _kinds(settings.save), note, prompts)
 
 
 def _check_folder(out: str) -> None:
     """Raises InputError if the folder cannot be made because it, or what it lies in, is a file."""
+    if not out.strip() or "\0" in out:
+        raise InputError(f"--out is {echo(out)}: expected a folder")
     for path in (Path(out), *Path(out).parents):
-        if path.is_file():
+        if is_file(path):
             what = "is a file" if path == Path(out) else f"cannot be made: {path} is a file"
             raise InputError(f"--out {out} {what}: expected a folder")
 
@@ -204,5 +206,5 @@ def _kinds(given: str | list[str]) -> list[str]:
     wanted = [kind.strip() for kind in (given.split(",") if isinstance(given, str) else given)]
     for kind in wanted:
         if kind not in KINDS:
-            raise InputError(f"--save: {kind!r} is not known: expected any of {', '.join(KINDS)}")
+            raise InputError(f"--save: {echo(kind)} is not known: expected any of {', '.join(KINDS)}")
     return list(dict.fromkeys(wanted))

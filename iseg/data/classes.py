@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.prompt import ClassWord
 from iseg.settings import find_config, read_yaml
+from iseg.texts import is_file
 
 KEYS = ("name", "word", "focus")
 
@@ -34,7 +35,7 @@ def load_classes(name: str | Path) -> list[LabelClass]:
 
     Raises InputError naming the file and the entry that cannot be used.
     """
-    path = find_config(name if Path(name).is_file() else f"classes/{name}")
+    path = find_config(name if is_file(name) else f"classes/{name}")
     entries = read_yaml(path).get("classes")
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path}: expected a list 'classes:'")
@@ -42,21 +43,21 @@ def load_classes(name: str | Path) -> list[LabelClass]:
     names = [entry.name for entry in classes]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise InputError(f"{path}: class {twice[0]!r} is listed twice")
+        raise InputError(f"{path}: class {echo(twice[0])} is listed twice")
     return classes
 
 
 def _entry(path: Path, number: int, entry: Any) -> LabelClass:
     fields: dict[str, str] = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(fields, dict) or not all(isinstance(value, str) and value for value in fields.values()):
-        raise InputError(f"{path}: class {number} is {entry!r}: expected a name or a mapping of texts")
+        raise InputError(f"{path}: class {number} is {echo(entry)}: expected a name or a mapping of texts")
     unknown = [key for key in fields if key not in KEYS]
     if unknown or "name" not in fields:
-        what = f"unknown key {unknown[0]!r}" if unknown else "no key 'name'"
+        what = f"unknown key {echo(unknown[0])}" if unknown else "no key 'name'"
         raise InputError(f"{path}: class {number} has {what}: expected {', '.join(KEYS)}")
     word, focus = fields.get("word") or fields["name"], fields.get("focus")
     if focus is not None and focus not in word:
-        raise InputError(f"{path}: class {fields['name']!r}: focus {focus!r} is not a part of {word!r}")
+        raise InputError(f"{path}: class {echo(fields['name'])}: focus {echo(focus)} is not a part of {echo(word)}")
     return LabelClass(number, fields["name"], ClassWord(word, focus))
 
 

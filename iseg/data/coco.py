@@ -1,11 +1,11 @@
 """COCO 2014 with 80 classes; an item's name is its 12-digit id."""
 
-import json
 from pathlib import Path
 
 from iseg.data.items import Item
 from iseg.data.layout import require
 from iseg.errors import InputError
+from iseg.texts import read_json
 
 SITE = "from cocodataset.org"
 ANNOTATIONS_2017 = "annotations/instances_val2017.json"
@@ -47,6 +47,8 @@ def _ids_2017(base: Path) -> list[str]:
     if not path.is_file():
         return sorted(image.stem for image in (base / "val2017").glob("*.jpg"))
     try:
-        return sorted(f"{image['id']:012d}" for image in json.loads(path.read_text(encoding="utf-8"))["images"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return sorted(f"{int(image['id']):012d}" for image in read_json(path, "COCO annotations")["images"])
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: not readable as COCO annotations: {error!r}") from None

@@ -1,17 +1,17 @@
 """Image-level labels: which classes an image holds, from its truth mask or from a file of names."""
 
 import csv
-import json
+import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iseg.data.classes import LabelClass, ids_by_name
 from iseg.data.items import IGNORE
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
+from iseg.texts import read_json, read_text
 
 
 def present(label: NDArray[np.uint8]) -> list[int]:
@@ -30,16 +30,13 @@ def read_labels(path: Path, classes: list[LabelClass]) -> dict[str, list[int]]:
     """
     if path.suffix.lower() not in (".json", ".csv"):
         raise InputError(f"{path}: expected a .json or .csv file of image-level labels")
-    try:
-        rows = list(_read_json(path) if path.suffix.lower() == ".json" else _read_csv(path))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not readable as image-level labels: {error}") from None
+    rows = list(_read_json(path) if path.suffix.lower() == ".json" else _read_csv(path))
     known = ids_by_name(classes)
     labels = {}
     for name, words in rows:
         wrong = [word for word in words if word not in known]
         if wrong:
-            raise InputError(f"{path}: image {name!r} has unknown class {wrong[0]!r}: expected one of "
+            raise InputError(f"{path}: image {echo(name)} has unknown class {echo(wrong[0])}: expected one of "
                              f"{', '.join(entry.name for entry in classes)}")  # fmt: skip
         labels[_stem(name)] = sorted({known[word] for word in words})
     return labels
@@ -50,24 +47,26 @@ def _stem(name: str) -> str:
 
 
 def _read_json(path: Path) -> Iterable[tuple[str, list[str]]]:
-    content: Any = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, "image-level labels")
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object {{name: [classes]}}, found {type(content).__name__}")
     for name, words in content.items():
         if not isinstance(words, (list, dict)) or not all(isinstance(word, str) for word in words):
-            raise InputError(f"{path}: image {name!r} has {words!r}: expected a list of class names")
+            raise InputError(f"{path}: image {echo(name)} has {echo(words)}: expected a list of class names")
         yield name, list(words)
 
 
 def _read_csv(path: Path) -> Iterable[tuple[str, list[str]]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
+    reader = csv.reader(io.StringIO(read_text(path, "image-level labels"), newline=""))
+    try:
         header = [cell.strip() for cell in next(reader, [])]
         if header != ["name", "labels"]:
-            raise InputError(f"{path}: header is {','.join(header)!r}: expected name,labels")
+            raise InputError(f"{path}: header is {echo(','.join(header))}: expected name,labels")
         for row in reader:
             if not row:
                 continue
             if len(row) != 2:
                 raise InputError(f"{path}: line {reader.line_num} has {len(row)} columns: expected name,labels")
             yield row[0].strip(), [word.strip() for word in row[1].split(";") if word.strip()]
+    except csv.Error as error:
+        raise InputError(f"{path}: not readable as image-level labels: line {reader.line_num}: {error}") from None

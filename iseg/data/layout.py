@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from iseg.errors import InputError
+from iseg.texts import read_text
 
 
 def require(title: str, base: Path, entries: Sequence[tuple[str, str]]) -> None:
@@ -35,10 +36,7 @@ def _exists(base: Path, path: str) -> bool:
 
 def read_names(path: Path) -> list[str]:
     """Ids of an ImageSets file: the first word of each line that is not empty. InputError if there is none."""
-    try:
-        names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as a list of names: {error}") from None
+    names = [line.split()[0] for line in read_text(path, "a list of names").splitlines() if line.strip()]
     if not names:
         raise InputError(f"{path}: holds no name: expected one image id per line")
     return names

@@ -8,9 +8,7 @@ from PIL import Image
 
 from iseg.data.items import IGNORE, Item
 from iseg.errors import InputError
-from iseg.files.images import read_image
-
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises on broken files
+from iseg.files.images import decoding, read_image
 
 
 def read_stored(path: Path) -> NDArray[np.uint8]:
@@ -18,13 +16,8 @@ def read_stored(path: Path) -> NDArray[np.uint8]:
 
     Raises InputError naming a file that is missing or broken.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such image") from None
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not readable as an image: {error}") from None
+    with decoding(path), Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def read_label(path: Path, num_classes: int) -> NDArray[np.uint8]:
@@ -32,13 +25,8 @@ def read_label(path: Path, num_classes: int) -> NDArray[np.uint8]:
 
     Raises InputError naming a file that is missing, broken, not indexed or grey, or that holds another label.
     """
-    try:
-        with Image.open(path) as image:
-            mode, label = image.mode, np.asarray(image)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such label file") from None
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not readable as a label PNG: {error}") from None
+    with decoding(path), Image.open(path) as image:
+        mode, label = image.mode, np.asarray(image)
     if label.ndim != 2 or label.dtype.kind not in "iub":
         raise InputError(f"{path}: is a {mode} picture: expected an indexed or grey PNG of class ids")
     wrong = label[(label < 0) | (label >= num_classes) & (label != IGNORE)]

@@ -12,7 +12,7 @@ import yaml
 
 from iseg.errors import InputError
 from iseg.files.export import write_bytes
-from iseg.settings import read_yaml
+from iseg.settings import list_differences, read_yaml
 
 try:
     import fcntl
@@ -20,8 +20,6 @@ except ImportError:  # Windows: runs that start together are not told apart ther
     fcntl = None  # type: ignore[assignment]
 
 LOCKS = ".lock"
-SHOWN_DIFFERENCES = 8
-UNSET = "not set"
 
 
 class FolderLock:
@@ -141,29 +139,3 @@ def claim(
             content = {"computed": dict(computed), "how": {**how, **who}}
             write_bytes(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
     return lock, before
-
-
-def plain(value: Any) -> Any:
-    """A value as it reads back from YAML: tuples become lists."""
-    return yaml.safe_load(yaml.safe_dump(value))
-
-
-def list_differences(saved: Any, now: dict[str, Any]) -> list[str]:
-    """Lines "  key: saved value -> value now" for every setting that differs."""
-    before, after = flatten(saved or {}), flatten(plain(now))
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    lines = [f"  {key}: {before.get(key, UNSET)!r} in the folder, {after.get(key, UNSET)!r} now" for key in keys]
-    if len(lines) > SHOWN_DIFFERENCES:
-        lines[SHOWN_DIFFERENCES:] = [f"  and {len(lines) - SHOWN_DIFFERENCES} more"]
-    return lines
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings -> {"a.b": value}."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.unlink(temporary)
 
 
+@contextmanager
+def atomic_files(folder: Path, last: str) -> Iterator[Path]:
+    """A hidden folder to write several files to; when the block ends well they move to `folder`, else all vanish.
+
+    The one called `last` moves last, after its earlier version was removed: where it is, all are there and of one run.
+    Raises InputError naming what cannot be written.
+    """
+    hidden = folder / f".{secrets.token_hex(8)}.tmp"
+    try:
+        hidden.mkdir(parents=True)
+        yield hidden
+        (folder / last).unlink(missing_ok=True)
+        for path in sorted(hidden.iterdir(), key=lambda path: path.name == last):
+            os.replace(path, folder / path.name)
+    except InputError as error:  # names the file where it was to be
+        raise InputError(str(error).replace(str(hidden), str(folder))) from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file atomically; see `atomic_path` for errors."""
     with atomic_path(path) as temporary:
@@ -48,7 +71,12 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 def write_json(path: str | Path, content: Any) -> None:
     """Write plain values as indented UTF-8 JSON."""
-    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8, held as escapes
+        data = json.dumps(content, indent=2, allow_nan=False).encode()
+    write_bytes(path, data + b"\n")
 
 
 def voc_palette() -> NDArray[np.uint8]:

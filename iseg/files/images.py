@@ -1,5 +1,7 @@
 """Images as users have them -> upright RGB arrays -> the square tensor that the encoder sees."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from iseg.errors import InputError
+from iseg.errors import InputError, printable
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a larger image is refused before it is decoded
 
@@ -29,26 +31,65 @@ def read_image(image: ImageLike) -> NDArray[np.uint8]:
     if isinstance(image, (str, Path)):
         return _read_file(Path(image))
     if isinstance(image, Image.Image):
-        return _to_rgb(image)
+        with decoding("the image that was given"):
+            return _to_rgb(image)
     if isinstance(image, np.ndarray):
         return _from_array(image)
     raise InputError(f"image is a {type(image).__name__}: expected a path, a PIL image or a (H, W, 3) uint8 RGB array")
 
 
-def _read_file(path: Path) -> NDArray[np.uint8]:
-    if not path.exists():
-        raise InputError(f"{path}: no such image file")
+@contextmanager
+def decoding(name: str | Path) -> Iterator[None]:
+    """A block that reads an image: whatever is wrong with it becomes an InputError naming it.
+
+    Decoders raise nearly every type on broken content (IndexError, struct.error, RuntimeError, ...).
+    """
     try:
-        with Image.open(path) as opened:
-            if opened.width * opened.height > MAX_PIXELS:  # for callers who silence Pillow's warning
-                raise Image.DecompressionBombError
-            return _to_rgb(opened)
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such image file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path}: too large: expected at most {MAX_PIXELS:,} pixels") from None
+        raise InputError(f"{name}: too large: expected at most {MAX_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path}: not an image that can be read: expected PNG, JPEG, WebP, TIFF, BMP, ...") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise InputError(f"{path}: the image is corrupt: {error}") from None
+        raise InputError(f"{name}: not an image that can be read: expected PNG, JPEG, WebP, TIFF, BMP, ...") from None
+    except MemoryError:
+        raise InputError(f"{name}: not enough memory to read the image: expected a smaller one") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not the decoder's
+            raise InputError(f"{name}: cannot be read: {error.strerror}") from None
+        said = printable(error, 200) or type(error).__name__
+        raise InputError(f"{name}: the image is corrupt: {said}") from None
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """A picture of a region, upright, as (H, W): True where it is opaque, or without transparency not black (0).
+
+    Raises InputError for a file that is missing, corrupt or too large.
+    """
+    with decoding(path), _opened(path) as opened:
+        upright = ImageOps.exif_transpose(opened)
+        if upright.mode in ("LA", "PA", "RGBA"):
+            return np.asarray(upright.getchannel("A")) > 0
+        values = np.asarray(upright)
+        return values != 0 if values.ndim == 2 else (values != 0).any(2)
+
+
+def _read_file(path: Path) -> NDArray[np.uint8]:
+    with decoding(path), _opened(path) as opened:
+        return _to_rgb(opened)
+
+
+def _opened(path: Path) -> Image.Image:
+    """An image file, not yet decoded."""
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise InputError("is not a file: expected an image file")
+    opened = Image.open(path)
+    if opened.width * opened.height > MAX_PIXELS:  # for callers who silence Pillow's warning
+        opened.close()
+        raise Image.DecompressionBombError
+    return opened
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.files.images import ImageLike
 from iseg.tagging.tagger import Tagger, Tags, check_names
+from iseg.texts import is_file, read_text
 
 if TYPE_CHECKING:
     from iseg.pipeline import ISeg
@@ -21,20 +22,15 @@ def read_vocabulary(given: str) -> list[str]:
     Raises InputError for no word, an empty one, one given twice, and a file that cannot be read.
     """
     path = Path(given)
-    try:
-        is_file = path.is_file()
-    except OSError:  # a text longer than a file name may be
-        is_file = False
-    if is_file:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"vocabulary {path}: not readable as text: {error}") from None
+    if is_file(path):  # a text may be longer than a file name
+        lines = read_text(path, "a vocabulary").splitlines()
         words = [line.split("#")[0].strip() for line in lines]
         words = [word for word in words if word]
     else:
         if path.suffix in (".txt", ".csv") or "/" in given:
-            raise InputError(f"vocabulary {given!r}: no such file; expected a file of words, or words like 'cat; sofa'")
+            raise InputError(
+                f"vocabulary {echo(given)}: no such file; expected a file of words, or words like 'cat; sofa'"
+            )
         words = [word.strip() for word in given.split(";")]
         if words and not words[-1]:
             words.pop()  # a ";" may end the list

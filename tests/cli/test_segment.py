@@ -146,7 +146,7 @@ def test_folder_goes_on_after_a_bad_image(model, photo, tmp_path, capsys):
     options = ["--classes", "cat", "--model", "tiny", "--out", str(out), "--save", "mask"]
     assert main(["segment", str(folder), missing, *options]) == 1
     said = capsys.readouterr()
-    assert files(out) == ["photo.json", "photo.png", "sub/grey.json", "sub/grey.png"]
+    assert files(out) == ["photo.json", "photo.png", "sub/grey.json", "sub/grey.png", "summary.json"]
     errors = said.err.splitlines()
     assert len(errors) == 2
     assert errors[0].startswith(f"error: {folder / 'bad.jpg'}: not an image")
@@ -163,7 +163,7 @@ def test_settings_come_from_recipe_then_file_then_command_line(tmp_path):
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(content))
     job = read_job(["a.png", "--config", str(tmp_path / "all.yaml"), "--background", "power"])
     assert (job.recipe.iterations, job.recipe.entropy, job.recipe.background) == (7, 0.3, "power")
-    assert (job.classes, job.settings.model, job.images, job.save) == (
+    assert (job.prompt.classes, job.settings.model, job.images, job.save) == (
         ["cat", "dog"],
         "tiny",
         ["a.png"],

@@ -1,0 +1,127 @@
+"""Runs over several images: what is done already, what became of each, and one COCO JSON for all."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from iseg import __version__
+from iseg.cli.settings import Job
+from iseg.cli.sidecar import deciding, file_state, saved_deciding
+from iseg.data.items import Item
+from iseg.errors import InputError, printable
+from iseg.files import coco
+from iseg.files.export import write_json
+from iseg.settings import list_differences
+
+
+@dataclass
+class Record:
+    """What became of the images of a run, each by its result's name, in their order.
+
+    Attributes:
+        done, kept: segmented now; before, with the same settings.
+        failed: {name: reason}.
+        stopped: why the run ended early, or None.
+    """
+
+    done: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    stopped: str | None = None
+
+
+def find_done(job: Job, items: list[Item]) -> set[str]:
+    """Names of the images whose results are there, whole and of the settings of now.
+
+    An image that has changed, and one whose own prompt in a file of prompts has, is to be done again. Raises
+    InputError with the difference where results of other settings lie.
+    """
+    done = set()
+    shared: dict[str, Any] | None = None
+    for item in items:
+        content = _sidecar_of(job, item)
+        if content is None or not _whole(job, item, content):
+            continue
+        saved = saved_deciding(content)
+        try:
+            now = shared or deciding(job, job.prompt_for(item.image))
+        except InputError:  # told of when it is its turn
+            continue
+        if job.prompt is not None:
+            shared = now
+        elif saved["prompt"] != now["prompt"]:
+            continue
+        differences = list_differences(saved, now)
+        if differences:
+            raise InputError(
+                f"{job.settings.out} holds results of other settings ({item.name}.json): give another --out, "
+                f"or --resume false to make them anew: {'; '.join(map(str.strip, differences))}"
+            )
+        done.add(item.name)
+    return done
+
+
+def write_summary(job: Job, items: list[Item], record: Record) -> None:
+    """OUT/summary.json, and OUT/coco.json if that was asked for. Raises InputError where they cannot be written."""
+    out = Path(job.settings.out)
+    tried = {*record.done, *record.kept, *record.failed}
+    summary: dict[str, Any] = {
+        "iseg": __version__,
+        "model": job.settings.model,
+        "notice": job.note,
+        "images": len(items),
+        "done": record.done,
+        "kept": record.kept,
+        "failed": record.failed,
+        "not_tried": [item.name for item in items if item.name not in tried],
+        "stopped": record.stopped,
+    }
+    write_json(out / "summary.json", summary)
+    if "coco" in job.save:
+        finished = {*record.done, *record.kept}
+        write_json(out / "coco.json", coco.join(_coco_parts(out, [item for item in items if item.name in finished])))
+
+
+def _coco_parts(out: Path, items: list[Item]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for item in items:
+        try:
+            part = json.loads((out / f"{item.name}.coco.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{out / item.name}.coco.json: cannot be read again: {printable(error)}") from None
+        yield (PurePath(item.name).parent / item.image.name).as_posix(), part
+
+
+def _sidecar_of(job: Job, item: Item) -> dict[str, Any] | None:
+    try:
+        text = (Path(job.settings.out) / f"{item.name}.json").read_text(encoding="utf-8")
+        content = json.loads(text)
+    except (OSError, ValueError, RecursionError):  # none, or not ours
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _whole(job: Job, item: Item, content: dict[str, Any]) -> bool:
+    """Whether all that is asked for was saved of the image as it is now."""
+    image, files = content.get("image"), content.get("files")
+    if not isinstance(image, dict) or not isinstance(files, list):
+        return False
+    try:
+        state = file_state(item.image)
+    except OSError:
+        return False
+    folder = (Path(job.settings.out) / item.name).parent
+    same = all(image.get(key) == value for key, value in state.items())
+    there = all(isinstance(name, str) and (folder / name).is_file() for name in files)
+    return same and there and all(_saved(job, kind, item, files) for kind in job.save)
+
+
+def _saved(job: Job, kind: str, item: Item, files: list[str]) -> bool:
+    """Whether a kind of result is among the files of an image."""
+    own = PurePath(item.name).name
+    if kind == "mask":
+        return f"{own}.png" in files
+    if kind == "animation":
+        return f"{own}.animation.{job.settings.animation}" in files
+    return any(name.startswith(f"{own}.{kind}.") for name in files)
