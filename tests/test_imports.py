@@ -14,7 +14,7 @@ LAYERS = [
     ["errors"],
     ["extras", "settings", "marks"],
     ["recipe"],
-    ["attention", "cluster", "cross", "masks", "prompt", "refine", "seeds"],
+    ["attention", "cluster", "cross", "masks", "prompt", "refine", "regions", "seeds"],
     ["results"],
     ["backbones", "files"],
     ["passes", "solve", "state"],
