@@ -30,6 +30,10 @@ class ImageFailed(Exception):
 
 def run(arguments: list[str]) -> int:
     """Segment everything asked for and return the exit code: 0, or 1 if some image failed. InputError for bad usage."""
+    if "--everything" in arguments:
+        from iseg.cli import everything
+
+        return everything.run(arguments)
     job = read_job(arguments)
     items = list_items(job.images, Path(job.settings.out))
     worker = Worker(job)
