@@ -10,10 +10,11 @@ EPSILON = 1e-5  # added to both distributions before the logarithms
 ZERO = 1e-6  # stands in for exact zeros of the maps
 
 
-def symmetric_kl(p: Tensor, q: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+def symmetric_kl(p: Tensor, q: Tensor, dtype: torch.dtype = torch.float64, epsilon: float = EPSILON) -> Tensor:
     """Symmetric Kullback-Leibler distance of every row of `p` to every row of `q`.
 
-    `0.5 * [sum a log(a/b) - sum b log(a/b)]` with a = p + 1e-5, b = q + 1e-5.
+    `0.5 * [sum a log(a/b) - sum b log(a/b)]` with a = p + 1e-5, b = q + 1e-5 (or another
+    `epsilon`, which the float16 of the published run does not take).
 
     Args:
         p: (n, L) non-negative.
@@ -27,12 +28,12 @@ def symmetric_kl(p: Tensor, q: Tensor, dtype: torch.dtype = torch.float64) -> Te
     """
     if dtype == torch.float16:
         return _direct_half_kl(p, q)
-    return _distances(*_with_logarithms(p.to(dtype)), *_with_logarithms(q.to(dtype))).to(p.dtype)
+    return _distances(*_with_logarithms(p.to(dtype), epsilon), *_with_logarithms(q.to(dtype), epsilon)).to(p.dtype)
 
 
-def _with_logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
-    """[a, log a] (n, 2 L) with a = p + 1e-5, and sum a log a (n,)."""
-    a = p + EPSILON
+def _with_logarithms(p: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
+    """[a, log a] (n, 2 L) with a = p + epsilon, and sum a log a (n,)."""
+    a = p + epsilon
     log_a = a.log()
     return torch.cat([a, log_a], 1), (a * log_a).sum(1)
 

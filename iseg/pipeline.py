@@ -20,7 +20,9 @@ from iseg.files.images import ImageLike, read_image, to_square
 from iseg.marks import Box, Point
 from iseg.prompt import ClassWord
 from iseg.recipe import Recipe, load_recipe
+from iseg.regions import Regions, RegionSettings, find_regions
 from iseg.results import Attended, Segmentation
+from iseg.settings import parse_settings
 from iseg.state import ImageState
 
 Words = Sequence[str | ClassWord]
@@ -157,6 +159,18 @@ class ISeg:
                     result = attempt()
                 state.forget_latents()  # those of float32 would not do for the next pass
                 return result
+
+    def regions(self, *, image: ImageState | None = None, **settings: Any) -> Regions:
+        """Regions of an image without words, by the empty prompt's pass; settings: the fields of `RegionSettings`.
+
+        `Regions.at(coarse)` gives more or fewer of them with no further pass.
+        """
+        state, chosen = image or self.image, parse_settings(RegionSettings, settings, "regions")
+        attended = self.attend_image(state, self.recipe)
+        matrix = attended.attention
+        if chosen.entropy_weight is not None:
+            matrix = attended.reduced(self.recipe.changed(entropy=chosen.entropy_weight))
+        return find_regions(attended.attention, matrix, state.size, chosen)
 
     def attend_image(self, state: ImageState, recipe: Recipe, words: Sequence[ClassWord] = ()) -> Attended:
         """The pass of an image for some classes (none: the empty prompt), taken from what the image keeps."""

@@ -48,6 +48,10 @@ def run(arguments: list[str]) -> int:
 
     InputError for bad usage.
     """
+    if "--everything" in arguments:
+        from iseg.cli import everything
+
+        return everything.run(arguments)
     job = read_job(arguments)
     from iseg.cli.folder import Record, find_done, write_summary
     from iseg.cli.outputs import longest_ending

@@ -123,7 +123,7 @@ def read_job(arguments: list[str]) -> Job:
     content = _read_config(early.config)
     chosen = {key: getattr(early, key) or content.get(key) for key in ("model", "backbone", "recipe")}
     helping = bool({"-h", "--help"} & set(arguments))
-    model, note = (chosen["model"] or "sd21-base", None) if helping else _choose_model(chosen["model"])
+    model, note = (chosen["model"] or "sd21-base", None) if helping else choose_model(chosen["model"])
     row = find_row(model, chosen["backbone"])
     base = load_recipe(chosen["recipe"]) if chosen["recipe"] else Recipe().changed(**row.recipe)
 
@@ -156,7 +156,7 @@ def _read_config(path: str | None) -> dict[str, Any]:
     return content
 
 
-def _choose_model(given: str | None) -> tuple[str, str | None]:
+def choose_model(given: str | None) -> tuple[str, str | None]:
     """The model and a note: sd21-base if its weights are on this machine, else tiny, unless one was given."""
     if given:
         return given, None

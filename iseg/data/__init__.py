@@ -1,13 +1,16 @@
-"""Data sets as lists of items (name, image, truth): VOC, Context, COCO and plain folders. No id list is shipped."""
+"""Data sets as lists of items (name, image, truth); no id list is shipped.
+
+VOC, Context, COCO, COCO-Stuff-27, Cityscapes and plain folders.
+"""
 
 import os
 from pathlib import Path
 
-from iseg.data import coco, context, folder, voc
+from iseg.data import cityscapes, coco, context, folder, stuff, voc
 from iseg.data.items import Item
 from iseg.errors import InputError
 
-KINDS = ("voc", "context", "coco", "folder")
+KINDS = ("voc", "context", "coco", "stuff27", "cityscapes27", "folder")
 
 
 def datasets_root(root: str | Path | None = None) -> Path:
@@ -19,9 +22,10 @@ def open_items(kind: str, split: str = "val", root: str | Path | None = None, tr
     """The items of a split, in a fixed order.
 
     Args:
-        kind: "voc", "context", "coco" (below the data sets' root) or "folder" (`root` holds the images).
+        kind: "voc", "context", "coco", "stuff27", "cityscapes27" (below the data sets' root) or "folder" (`root` holds
+            the images).
         split: voc: "train", "val", "trainval", "train_aug"; context: "train", "val"; coco: "train", "val", "object".
-            Not used by folder.
+            Not used by the others: stuff27 and cityscapes27 are val.
         root: see `datasets_root`; for kind "folder" the folder of images.
         truth: kind "folder" only: folder of label PNGs with the images' names.
 
@@ -37,4 +41,8 @@ def open_items(kind: str, split: str = "val", root: str | Path | None = None, tr
         return context.items(datasets_root(root), split)
     if kind == "coco":
         return coco.items(datasets_root(root), split)
+    if kind == "stuff27":
+        return stuff.items(datasets_root(root))
+    if kind == "cityscapes27":
+        return cityscapes.items(datasets_root(root))
     raise InputError(f"unknown data set kind {kind!r}: expected one of {', '.join(KINDS)}")

@@ -20,7 +20,7 @@ class Data:
     """Which images, and which classes are asked for.
 
     Attributes:
-        kind: layout of the data set: voc, context, coco, or folder (a plain folder of images).
+        kind: layout of the data set: voc, context, coco, stuff27, cityscapes27, or folder (a plain folder of images).
         split: voc: train, val, trainval, train_aug; context: train, val; coco: train, val, object.
         root: folder of the data sets (for folder: of the images); by default ISEG_DATASETS, else datasets/.
         truth: for folder: folder of label PNGs.
@@ -28,7 +28,7 @@ class Data:
         labels: JSON or CSV file of image-level labels; by default the classes present in the truth mask.
     """
 
-    kind: Literal["voc", "context", "coco", "folder"]
+    kind: Literal["voc", "context", "coco", "stuff27", "cityscapes27", "folder"]
     split: str = "val"
     root: str | None = None
     truth: str | None = None

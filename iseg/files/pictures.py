@@ -118,6 +118,13 @@ def panel(
     return _page(tiles, names)
 
 
+def regions_panel(image: RGB, labels: NDArray, names: Sequence[str]) -> Image.Image:
+    """Side by side: image | regions | overlay, with a legend; labels (H, W) 1..K are the K names."""
+    size = _tile_size(image.shape[:2])
+    small, shown = _scaled(image, size), _scaled_labels(labels, size)
+    return _page([("image", small), ("regions", colorize(shown)), ("overlay", overlay(small, shown))], names)
+
+
 def refinement_frames(
     image: RGB, trajectory: NDArray, masks: Sequence[NDArray], names: Sequence[str]
 ) -> list[Image.Image]:

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+CLUTTER = 255  # what belongs to no ground
+
 # Hue (OpenCV's 0..179), saturation and value, each as (low, high).
 COLOURS = {
     "grass": ((32, 55), (90, 200), (80, 200)),
@@ -56,8 +58,12 @@ def bricks(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return joint.astype(np.float32) * rng.uniform(-40, 30)
 
 
-def background(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, list[str]]:
-    """A background (height, width, 3) float32 RGB and the names of its grounds."""
+def background(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """A background (height, width, 3) float32 RGB, the names of its grounds, and which of them is where.
+
+    The last is (height, width) uint8: indices into the names, 255 where clutter hides the ground.
+    """
+    parts = np.zeros((height, width), np.uint8)
     if rng.random() < 0.4:
         kind = str(rng.choice(list(COLOURS)))
         picture, kinds = texture(kind, rng, height, width), [kind]
@@ -68,13 +74,18 @@ def background(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
         horizon = rng.uniform(0.25, 0.8) * height + bend
         soft = np.clip((np.arange(height)[:, None] - horizon[None]) / rng.uniform(0.5, 3) + 0.5, 0, 1)[..., None]
         picture = upper * (1 - soft) + lower * soft
+        parts[soft[..., 0] > 0.5] = 1
     for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.3 else 0):
-        picture = clutter(picture, rng)
-    return picture.astype(np.float32), kinds
+        picture, shape = clutter(picture, rng)
+        parts[shape] = CLUTTER
+    return picture.astype(np.float32), kinds, parts
 
 
-def clutter(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A plain blob, block or disc that belongs to no class: a hill, a bush, a house, the sun."""
+def clutter(picture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A plain blob, block or disc that belongs to no class: a hill, a bush, a house, the sun.
+
+    Returns the picture with it and its place (height, width) bool.
+    """
     height, width = picture.shape[:2]
     centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
     radius = rng.uniform(0.05, 0.25) * min(height, width)
@@ -89,4 +100,4 @@ def clutter(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     shape = np.zeros((height, width), np.uint8)
     cv2.fillPoly(shape, [np.round(points).astype(np.int32)], 255, lineType=cv2.LINE_AA)
     weight = shape[..., None].astype(np.float32) / 255
-    return picture * (1 - weight) + rng.uniform(20, 235, 3).astype(np.float32) * weight
+    return picture * (1 - weight) + rng.uniform(20, 235, 3).astype(np.float32) * weight, shape > 127

@@ -23,13 +23,15 @@ class Scene:
     """A picture with its truth.
 
     image: (H, W, 3) uint8 RGB. mask: (H, W) uint8, VOC class ids, 0 = background. words: the class words shown, in
-    VOC's order. grounds: names of the background's parts.
+    VOC's order. grounds: names of the background's parts. parts: (H, W) uint8, which ground lies behind every pixel
+    (an index into `grounds`, 255 for clutter); None where it was not kept.
     """
 
     image: np.ndarray
     mask: np.ndarray
     words: tuple[str, ...]
     grounds: tuple[str, ...]
+    parts: np.ndarray | None = None
 
 
 def scene_rng(seed: int, index: int) -> np.random.Generator:
@@ -50,7 +52,7 @@ def render(
     changes of style that training uses; without it objects only change a little in colour.
     """
     height, width = size
-    canvas, grounds = background(rng, height, width)
+    canvas, grounds, parts = background(rng, height, width)
     owner = np.zeros(size, np.uint8)  # 0 = background, i + 1 = i-th object placed
     areas: list[int] = []
     names: list[str] = []
@@ -72,7 +74,7 @@ def render(
     ids = {word.name: word.id for word in read_words()}
     mask = np.array([0] + [ids[name] for name in names], np.uint8)[owner]
     shown = tuple(word.name for word in read_words() if word.name in names)
-    return Scene(finish(canvas, rng), mask, shown, tuple(grounds))
+    return Scene(finish(canvas, rng), mask, shown, tuple(grounds), parts)
 
 
 def choose_words(rng: np.random.Generator, names: list[str], count: int) -> list[str]:

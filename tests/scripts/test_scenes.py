@@ -78,7 +78,7 @@ def test_the_truth_lies_on_the_object():
     """On a scene and its background alone, pixels differ where the truth is and (nearly) nowhere else."""
     for index in range(6):
         scene = render(scene_rng(11, index), (160, 224), max_objects=1)
-        ground, _ = background(scene_rng(11, index), 160, 224)
+        ground, _, _ = background(scene_rng(11, index), 160, 224)
         # `finish` changes light by one linear map: fit it where the truth says background
         empty = scene.mask == 0
         x, y = ground[empty].ravel(), scene.image[empty].astype(float).ravel()
