@@ -66,7 +66,8 @@ def middle_square(image: NDArray[np.uint8], side: int, labels: bool) -> NDArray[
     short = min(height, width)
     top, left = (height - short) // 2, (width - short) // 2
     square = np.ascontiguousarray(image[top : top + short, left : left + short])
-    return cv2.resize(square, (side, side), interpolation=cv2.INTER_NEAREST_EXACT if labels else cv2.INTER_LINEAR)
+    way = cv2.INTER_NEAREST_EXACT if labels else cv2.INTER_LINEAR
+    return cv2.resize(square, (side, side), interpolation=way).astype(np.uint8)
 
 
 def evaluate_regions(evaluation: RegionEvaluation) -> int:
@@ -90,7 +91,7 @@ def evaluate_regions(evaluation: RegionEvaluation) -> int:
             _add(seg, ways, totals, pair, len(classes))
         except InputError as error:
             failures[item.name] = str(error)
-    content = {
+    content: dict[str, Any] = {
         "settings": {**computed(evaluation, evaluation.recipe), "side": evaluation.side},
         "images": len(items) - len(failures),
         "failures": failures,
