@@ -76,9 +76,15 @@ class Page:
         return np.frombuffer(base64.b64decode(answer["steps"]), "<f4").reshape(answer["shape"])
 
     def export(self, image: str, kind: str, *objects: dict, opacity: float = 0.5) -> bytes:
-        return base64.b64decode(
-            self.get("export", image=image, kind=kind, objects=list(objects), opacity=opacity)["data"]
-        )
+        answer = self.get("export", image=image, kind=kind, objects=list(objects), opacity=opacity)
+        return self.fetch(answer)
+
+    def fetch(self, answer: dict) -> bytes:
+        """The file that an export's answer tells of."""
+        waiting = self.api.downloads.get(answer["key"])
+        assert waiting is not None
+        assert waiting.name == answer["name"]
+        return waiting.path.read_bytes()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -98,8 +104,10 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def page(engine) -> Page:
-    return Page(engine)
+def page(engine):
+    made = Page(engine)
+    yield made
+    made.api.close()
 
 
 def truth(side: str, size=(90, 150)) -> np.ndarray:
@@ -232,20 +240,25 @@ def test_attention_is_kept_within_the_limit():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"marks": None}, "marks is a NoneType"),
+        ({"marks": None}, "needs marks, words or strokes"),
         ({"marks": {"points": [[1]]}}, "expected 2 numbers"),
         ({"marks": {"points": [[1, float("nan")]]}}, "points is nan"),
         ({"marks": {"points": "12"}}, "points is a str"),
         ({"marks": {"lines": {}}}, "lines is not a list"),
         ({"marks": {"points": [[0, 0]] * 30_000}}, "30000 marks"),
-        ({"words": {"phrases": ["red"], "index": 0}}, "either marks or words"),
+        ({"words": {"phrases": 5, "index": 0}}, "list of phrases"),
+        ({"strokes": [{"points": [], "radius": 2}]}, "a stroke has no point"),
+        ({"strokes": [{"points": [[1, 1]], "radius": 0}]}, "radius of a stroke is 0"),
+        ({"strokes": [{"points": [[0, 0], [9000, 9000]] * 90, "radius": 900}]}, "cover too much"),
+        ({"clean": {"largest": 1}}, "clean is"),
+        ({"clean": {"polish": True}}, "clean is"),
         ({"entropy": 2}, "entropy is 2"),
         ({"entropy": True}, "entropy is True"),
         ({"iterations": 21}, "iterations is 21"),
         ({"threshold": -0.1}, "threshold is -0.1"),
         ({"colour": "red"}, "colour is 'red'"),
         ({"name": 5}, "name is a int"),
-        ({"name": "x" * 101}, "101 letters"),
+        ({"name": "x" * 401}, "401 letters"),
     ],
 )
 def test_bad_objects_are_named(change, message):
@@ -254,7 +267,7 @@ def test_bad_objects_are_named(change, message):
 
 
 @pytest.mark.parametrize(
-    ("phrases", "message"), [([], "nothing"), ([" "], "nothing"), (["x"] * 21, "21 phrases"), ([3], "phrase is a int")]
+    ("phrases", "message"), [([], "nothing"), ([" "], "nothing"), (["x"] * 101, "101 phrases"), ([3], "phrase is a int")]
 )
 def test_bad_phrases_are_named(phrases, message):
     with pytest.raises(InputError, match=message):
@@ -533,8 +546,9 @@ def test_wrong_options_are_one_line_and_exit_2(options, message, tmp_path):
 
 def test_the_settings_file_is_complete():
     values = read_yaml(find_config("ui"))
-    assert set(values) == {entry.name for entry in fields(UiSettings)}
+    assert set(values) == {entry.name for entry in fields(UiSettings) if entry.init}
     assert UiSettings(**values) == UiSettings()
+    assert UiSettings().secret is None
 
 
 def test_the_markup_passes_gradios_templates_unchanged():
