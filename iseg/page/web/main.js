@@ -23,7 +23,7 @@ import { Theme } from "./theme.js";
 import { Words } from "./words.js";
 
 const HINTS = {
-  point: "Click what belongs to the object; right-click or Alt+click what does not. Drag a point to move it.",
+  point: "Click what belongs to the object; right-click or Alt+click what does not.",
   line: "Draw a line or scribble over the object; right-click what does not belong to it.",
   box: "Drag a box around an object; each is a new object, with Shift part of the selected one.",
   text: "",
