@@ -58,7 +58,7 @@ def test_the_page_works_outside_the_clone(wheel, tmp_path):
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
     out = subprocess.run([sys.executable, "-c", PAGE], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert out.returncode == 0, out.stderr
-    photographs = [path for path in (ROOT / "examples").rglob("*.jpg")]
+    photographs = list((ROOT / "examples").rglob("*.jpg"))
     assert out.stdout.strip() == str([".jpg"] * len(photographs))
 
 

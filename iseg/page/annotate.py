@@ -48,8 +48,9 @@ def annotations(
 
 def class_labels(objects: Sequence[PageObject], decided: Decided, categories: Categories) -> NDArray[np.uint8]:
     """Labels (H, W) of the objects -> labels of their classes, 0 = background; ids over 255 become 255."""
-    table = np.array([0, *(min(255, categories.id_of(each.name)) for each in objects)], np.uint8)
-    return table[decided.labels]
+    table = np.zeros(256, np.uint8)
+    table[1 : len(objects) + 1] = [min(255, categories.id_of(each.name)) for each in objects]
+    return np.asarray(cv2.LUT(decided.labels, table))
 
 
 def yolo_lines(objects: Sequence[PageObject], decided: Decided, categories: Categories) -> list[str]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from iseg.marks import Marks, Point
 
 Region = NDArray[np.uint8]  # 0 or 1
 
+ROWS = 256
 SMOOTHING = 200  # smoothing takes the majority within (shorter side / SMOOTHING) pixels to each side
 
 
@@ -131,7 +133,7 @@ def _pieces(region: Region, marks: Marks, largest: bool) -> Region:
         keep[1 + stats[1:, cv2.CC_STAT_AREA].argmax()] = 1
     else:
         return region
-    return keep[pieces]
+    return _looked_up(keep, pieces)
 
 
 def _filled(region: Region) -> Region:
@@ -141,7 +143,15 @@ def _filled(region: Region) -> Region:
     edges = (outside[0], outside[-1], outside[:, 0], outside[:, -1])
     hole[np.unique(np.concatenate(edges))] = 0
     hole[0] = 1  # the region itself
-    return hole[outside]
+    return _looked_up(hole, outside)
+
+
+def _looked_up(table: Region, labels: NDArray[Any]) -> Region:
+    """table[labels] for labels (H, W), some rows at a time: NumPy would widen all indices to 8 bytes each."""
+    out = np.empty(labels.shape, np.uint8)
+    for top in range(0, len(labels), ROWS):
+        out[top : top + ROWS] = table[labels[top : top + ROWS]]
+    return out
 
 
 def _smoothed(region: Region) -> Region:

@@ -17,7 +17,7 @@ from iseg import masks
 from iseg.page.corrections import Region, clean_region, covered
 from iseg.page.objects import PageObject
 
-STRIP = 2_000_000  # pixels of a strip, about
+STRIP = 1_000_000  # pixels of a strip, about
 EMPTY_SCORE = 1e-6  # of what clean-up added where the map is zero
 
 Step = Callable[[int, int], None]  # (done, all): says how far it is, and raises if it is no longer wanted

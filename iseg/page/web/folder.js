@@ -82,7 +82,8 @@ export class Folder {
   // Write the work on an image into its file; a file that changed meanwhile is read and merged first.
   save(image, now) {
     if (!image.folderName) return;
-    this.queue = this.queue.then(() => this.#write(image, now)).catch((error) => this.app.messages.error(error.message));
+    const write = () => this.#write(image, now);
+    this.queue = this.queue.then(write).catch((error) => this.app.messages.error(error.message));
   }
 
   idle() {

@@ -114,7 +114,8 @@ export class Gallery {
     const isFolder = source.kind === "folder";
     const key = isFolder ? `folder ${this.app.folder.name}/${name}` : id;
     const image = { id, key, name, width, height, viewWidth, viewHeight, picture, source };
-    return this.#alive({ ...image, folderName: isFolder ? name : null, revision: answer.session?.revision ?? 0 }, source, blob);
+    const revision = answer.session?.revision ?? 0;
+    return this.#alive({ ...image, folderName: isFolder ? name : null, revision }, source, blob);
   }
 
   #alive(image, source, blob) {

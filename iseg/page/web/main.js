@@ -1,9 +1,11 @@
 // The page: brings the parts together. `start` is called by the Gradio component once its markup is there.
 
+import { actionsOf } from "./actions.js";
 import { Document } from "./document.js";
 import { Folder } from "./folder.js";
 import { Gallery } from "./gallery.js";
 import { Keeper } from "./keeper.js";
+import { HINTS } from "./hints.js";
 import * as keys from "./keys.js";
 import { Messages } from "./messages.js";
 import { ObjectList } from "./objectlist.js";
@@ -22,15 +24,6 @@ import { Store } from "./store.js";
 import { Theme } from "./theme.js";
 import { Words } from "./words.js";
 
-const HINTS = {
-  point: "Click what belongs to the object; right-click or Alt+click what does not.",
-  line: "Draw a line or scribble over the object; right-click what does not belong to it.",
-  box: "Drag a box around an object; each is a new object, with Shift part of the selected one.",
-  text: "",
-  brush: "Paint what belongs to the selected object; right-drag or Alt+drag erases.",
-  eraser: "Erase what does not belong to the selected object.",
-  select: "Click a mask to select it; drag a mark to move it, right-click it to delete it; drag elsewhere to move the view.",
-};
 const BRUSHES = ["brush", "eraser"];
 
 class App {
@@ -46,6 +39,7 @@ class App {
     this.brushRadius = 10; // pixels of the image
     this.isSubtracting = this.isSpaceHeld = this.isSpaceUsed = false;
     this.theme = new Theme();
+    this.actions = actionsOf(this);
     this.server = new Server(functions);
     this.document = new Document();
     this.messages = new Messages(this.refs);
@@ -120,51 +114,7 @@ class App {
   }
 
   act(name) {
-    const { document: doc, stage } = this;
-    const actions = {
-      open: () => this.gallery.show(true),
-      "close-gallery": () => this.gallery.show(false),
-      browse: () => this.refs.file.click(),
-      theme: () => this.theme.toggle(),
-      cancel: () => this.progress.cancel?.(),
-      escape: () => this.#escape(),
-      subtract: () => this.setSubtracting(!this.isSubtracting),
-      delete: () => (this.picked ? pointer.removeMark(this, this.picked) : doc.remove(doc.now.selected)),
-      previous: () => this.folder.step(-1),
-      next: () => this.folder.step(1),
-      "stop-sweep": () => this.folder.stop(),
-      "zoom-object": () => this.image && stage.zoomToObject(),
-      keys: () => this.refs.keys.showModal(),
-      "hide-notice": () => (this.refs.notice.hidden = true),
-      undo: () => doc.undo(),
-      redo: () => doc.redo(),
-      clear: () => doc.clear(),
-      new: () => doc.adjust((now) => (now.selected = null)),
-      play: () => this.player.toggle(),
-      "zoom-in": () => stage.zoom(1.25),
-      "zoom-out": () => stage.zoom(0.8),
-      "zoom-fit": () => stage.fit(),
-      defaults: () => this.#useDefaults(),
-      "save-session": () => this.saver.saveSession(),
-      "load-session": () => this.refs["session-file"].click(),
-    };
-    actions[name]?.();
-  }
-
-  #escape() {
-    if (this.cancelDrag()) return;
-    if (this.isGalleryOpen && this.image) return this.gallery.show(false);
-    this.picked = null;
-    this.document.adjust((now) => (now.selected = null));
-    return undefined;
-  }
-
-  #useDefaults() {
-    const { defaults } = this.progress.model;
-    const { selected } = this.document.now;
-    if (!defaults) return;
-    this.document.adjust((now) => Object.assign(now.defaults, defaults));
-    if (selected !== null) this.document.edit(selected, (object) => Object.assign(object, defaults));
+    this.actions[name]?.();
   }
 
   setSubtracting(isSubtracting) {
@@ -282,7 +232,8 @@ class App {
   #checkFailures() {
     if (this.image.trouble) throw new Error(`The image could not be read: ${this.image.trouble}`);
     const failed = this.document.visible.find((object) => this.solver.failure(object));
-    if (failed) throw new Error(`${failed.name} could not be computed (${this.solver.failure(failed)}): hide or change it.`);
+    if (!failed) return;
+    throw new Error(`${failed.name} could not be computed (${this.solver.failure(failed)}): hide or change it.`);
   }
 
   draw() {

@@ -55,7 +55,7 @@ export class ObjectList {
     const { image, solver } = this.app;
     const failure = solver.failure(object);
     if (failure) return ["failed", failure];
-    if (object.absent) return ["not found", "TagCLIP finds other words more likely in this image: hidden until you show it"];
+    if (object.absent) return ["not found", "TagCLIP finds other words more likely in this image: hidden until shown"];
     if (image && !object.hidden && hasContent(object) && solver.isPending(object)) return ["…", "being computed"];
     const what = describe(object);
     return this.app.isEmpty(object) ? ["empty mask", `${what}: no pixel reaches the threshold`] : [what, what];
@@ -83,7 +83,8 @@ export class ObjectList {
     make("button", "plain small", { type: "button" }).addEventListener("click", () =>
       doc.edit(id, (object) => Object.assign(object, { hidden: !object.hidden, absent: false })),
     );
-    make("button", "plain small", { type: "button", textContent: "✕" }).addEventListener("click", () => doc.remove(id));
+    const bin = make("button", "plain small", { type: "button", textContent: "✕" });
+    bin.addEventListener("click", () => doc.remove(id));
     row.addEventListener("click", (event) => (event.target === row || event.target.className === "kind") && select());
     row.addEventListener("dblclick", (event) => {
       if (event.target === row || event.target.className === "kind") this.app.act("zoom-object");

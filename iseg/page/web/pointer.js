@@ -80,9 +80,10 @@ function begin(app, event, at) {
   if (BRUSHES.includes(tool)) return { ...base, kind: "brush", removes: removes || tool === "eraser" };
   const mark = markAt(app, at, event.pointerType, tool !== "select");
   if (mark && event.button === 2) return void removeMark(app, mark);
-  if (mark && event.button === 0 && ["select", "point"].includes(tool) && !event.altKey) return { ...base, kind: "mark", mark };
+  const isPlain = event.button === 0 && !event.altKey;
+  if (mark && isPlain && ["select", "point"].includes(tool)) return { ...base, kind: "mark", mark };
   if (tool === "select") return event.button === 0 ? { ...base, kind: "select", point } : null;
-  if (tool === "box" && event.button === 0 && !event.altKey) return { ...base, kind: "box", toSelected: event.shiftKey || app.isAdding };
+  if (tool === "box" && isPlain) return { ...base, kind: "box", toSelected: event.shiftKey };
   if (!isInside(app, point)) return null;
   if (removes || tool === "point") {
     const kind = removes ? "negative" : "points";

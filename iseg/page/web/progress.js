@@ -129,6 +129,7 @@ export class Progress {
     const { isOnline } = this.app.server;
     badge.dataset.state = isOnline ? model.state : "offline";
     const ready = `${model.name} on ${model.device}`;
-    badge.textContent = isOnline ? ({ loading: "loading the model…", failed: "no model" }[model.state] ?? ready) : "offline";
+    const text = { loading: "loading the model…", failed: "no model" }[model.state] ?? ready;
+    badge.textContent = isOnline ? text : "offline";
   }
 }

@@ -15,7 +15,10 @@ export function claims(scores, object, picture, image, out) {
   for (let i = 0; i < region.length; i++) region[i] = scores[i] >= limit && scores[i] > 0 ? 1 : 0;
   const cleaned = clean(region, object, picture, image);
   for (let i = 0; i < cleaned.length; i++) out[i] = cleaned[i] ? Math.max(scores[i], EMPTY_SCORE) : 0;
-  for (const stroke of object.strokes) cover(stroke, picture, image, (i) => (out[i] = stroke.erases ? 0 : 2 + stroke.order));
+  for (const stroke of object.strokes) {
+    const claim = stroke.erases ? 0 : 2 + stroke.order;
+    cover(stroke, picture, image, (i) => (out[i] = claim));
+  }
   return out;
 }
 
@@ -47,7 +50,8 @@ export function clean(region, object, picture, image) {
   if (!isCorrected({ strokes: [], clean: wanted })) return region;
   let now = region;
   if (wanted.clip && marks.boxes.length) now = clip(now, marks.boxes, picture, image);
-  if (wanted.clicked || wanted.largest) now = pieces(now, wanted.clicked ? touched(marks, picture, image) : [], wanted.largest, picture);
+  const seeds = wanted.clicked ? touched(marks, picture, image) : [];
+  if (wanted.clicked || wanted.largest) now = pieces(now, seeds, wanted.largest, picture);
   if (wanted.holes) now = filled(now, picture);
   return wanted.smooth ? smoothed(now, picture) : now;
 }
@@ -80,7 +84,8 @@ function pieces(region, seeds, largest, picture) {
   const labels = new Int32Array(region.length);
   const areas = [0];
   for (let start = 0; start < region.length; start++) {
-    if (region[start] && !labels[start]) areas.push(flood(labels, start, areas.length, (i) => region[i], picture, true));
+    if (!region[start] || labels[start]) continue;
+    areas.push(flood(labels, start, areas.length, (i) => region[i], picture, true));
   }
   const keep = new Set(seeds.map((i) => labels[i]).filter(Boolean));
   if (!keep.size && largest && areas.length > 1) keep.add(areas.indexOf(Math.max(...areas)));

@@ -6,7 +6,7 @@ import { CLEAN, SETTINGS } from "./objects.js";
 const HELP = {
   iterations: "How often the map is spread along the self-attention: more fills the object, too many leak.",
   threshold: "Pixels of the map above this belong to the object: lower is larger.",
-  entropy: "How strongly the self-attention is sharpened before it spreads: more keeps the object apart from its ground.",
+  entropy: "How strongly the self-attention is sharpened before it spreads: more keeps object and ground apart.",
   enhancement: "How loudly the model is told the words, for objects that words describe.",
   opacity: "How strongly the overlay covers the image, here and in the saved overlay.",
   clip: "Nothing outside the object's boxes.",

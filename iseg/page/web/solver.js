@@ -78,7 +78,8 @@ export class Solver {
   // Maps of words, before there are objects for them. Throws what the server says.
   async find(phrases, settings, image) {
     const marks = { points: [], negative: [], lines: [], boxes: [] };
-    const object = { name: "", colour: "#000000", marks, words: { phrases, index: 0 }, strokes: [], clean: {}, ...settings };
+    const blank = { name: "", colour: "#000000", marks, strokes: [], clean: {} };
+    const object = { ...blank, words: { phrases, index: 0 }, ...settings };
     const answer = await this.app.request("solve", { object: toRequest(object), slot: "words" }, image);
     const words = { phrases: answer.phrases, index: 0 };
     this.#keep(this.key({ ...object, words }, image), answer);
