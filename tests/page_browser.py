@@ -38,6 +38,7 @@ class UiServer:
             "no_proxy": "localhost,127.0.0.1",
             "NO_PROXY": "localhost,127.0.0.1",
             "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),  # this checkout, whatever is installed
         }
         self.log = ARTEFACTS / f"server_{os.getpid()}_{time.monotonic_ns()}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +101,7 @@ class Visitor:
         """Wait until there is an image, a model, and nothing on its way."""
         self.until(
             "(app) => app.image?.prepared && !app.solver.busy && !app.frame"
-            " && !app.progress.busyText && !app.progress.isWatching"
+            " && !app.progress.busyText && !app.progress.isWatching && !app.keeper.isDirty && !app.keeper.pending"
         )
 
     def open(self, image: np.ndarray | bytes, name: str = "scene.png") -> None:

@@ -44,6 +44,30 @@ def test_what_the_wheel_holds(wheel):
     assert wheel.stat().st_size < 30_000_000
 
 
+PAGE = """
+from iseg.page import gallery, shell
+from iseg.page.engine import Engine
+from iseg.page.api import Api
+from iseg.page.main import settings_from
+settings = settings_from([])
+api = Api(Engine(settings))
+assert shell.build(api) is not None
+print(sorted(path.suffix for path in gallery.examples([settings.examples_folder]).values()))
+"""
+
+
+def test_the_page_works_outside_the_clone(wheel, tmp_path):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    web = {path.relative_to(ROOT).as_posix() for path in (ROOT / "iseg" / "page" / "web").iterdir()}
+    assert web <= names
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
+    out = subprocess.run([sys.executable, "-c", PAGE], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    photographs = list((ROOT / "examples").rglob("*.jpg"))
+    assert out.stdout.strip() == str([".jpg"] * len(photographs))
+
+
 def test_it_runs_outside_the_clone(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = CODE.format(folder=str(tmp_path / "site"))

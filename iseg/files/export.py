@@ -135,7 +135,6 @@ def coco_json(
 
     Boxes are [x, y, width, height] in pixels.
     """
-    coco_mask = import_extra("pycocotools.mask", "data", "COCO JSON")
     labels = _labels(mask)
     annotations: list[dict[str, Any]] = []
     maps = itertools.repeat(None, len(names)) if scores is None else scores
@@ -143,14 +142,11 @@ def coco_json(
         region = labels == k + 1
         if not region.any():
             continue
-        encoded = coco_mask.encode(np.asfortranarray(region.astype(np.uint8)))
         annotation: dict[str, Any] = {
             "id": len(annotations) + 1,
             "image_id": 1,
             "category_id": k + 1,
-            "segmentation": {"size": list(labels.shape), "counts": encoded["counts"].decode("ascii")},
-            "area": int(region.sum()),
-            "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
+            **coco_region(region),
             "iscrowd": 0,
         }
         if score is not None:
@@ -161,6 +157,17 @@ def coco_json(
         "images": [{"id": 1, "file_name": file_name, "width": width, "height": height}],
         "annotations": annotations,
         "categories": [{"id": k + 1, "name": name} for k, name in enumerate(names)],
+    }
+
+
+def coco_region(region: NDArray) -> dict[str, Any]:
+    """COCO's `segmentation` (run lengths), `area` and `bbox` ([x, y, width, height]) of a region (H, W)."""
+    coco_mask = import_extra("pycocotools.mask", "data", "COCO JSON")
+    encoded = coco_mask.encode(np.asfortranarray(region.view(np.uint8)))
+    return {
+        "segmentation": {"size": list(region.shape), "counts": encoded["counts"].decode("ascii")},
+        "area": int(coco_mask.area(encoded)),
+        "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
     }
 
 

@@ -28,15 +28,23 @@ def colorize(mask: NDArray, palette: RGB | None = None) -> RGB:
     return (voc_palette() if palette is None else palette)[np.asarray(mask).astype(np.intp)]
 
 
-def overlay(image: RGB, mask: NDArray, opacity: float = 0.5, palette: RGB | None = None) -> RGB:
+def outline_reach(size: tuple[int, ...]) -> int:
+    """Pixels to each side of a border that its outline covers, in a picture of size (H, W)."""
+    return max(1, round(min(size[:2]) / 200))
+
+
+def overlay(
+    image: RGB, mask: NDArray, opacity: float = 0.5, palette: RGB | None = None, reach: int | None = None
+) -> RGB:
     """RGB image (H, W, 3) with its labels (H, W) laid over it, each region with a light outline.
 
-    opacity: of the regions, in [0, 1]; the background stays as it is. palette: see `colorize`.
+    opacity: of the regions, in [0, 1]; the background stays as it is. palette: see `colorize`. reach: of the outline,
+    `outline_reach` by default; for a part of a larger picture, that picture's.
     """
     labels = np.asarray(mask).astype(np.uint8)
     blended = np.rint((1 - opacity) * image + opacity * colorize(labels, palette)).astype(np.uint8)
     laid = np.where(labels[..., None] > 0, blended, image)
-    width = max(1, round(min(labels.shape) / 200))
+    width = outline_reach(labels.shape) if reach is None else reach
     kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
     border = (cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)) & (labels > 0)
     laid[border] = (0.25 * colorize(labels, palette)[border] + 0.75 * 255).astype(np.uint8)

@@ -2,38 +2,33 @@
 
 import base64
 import binascii
-import secrets
-import sys
-import traceback
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iseg.errors import InputError
 from iseg.files import pictures
-from iseg.page import exports
-from iseg.page.engine import Engine, NotReady
-from iseg.page.objects import Words, number, parse_object, parse_objects, text
-from iseg.page.people import ImageGone, People, Superseded, valid_token
+from iseg.page import exports, gallery
+from iseg.page.annotate import Categories
+from iseg.page.answers import Answer, Request, answered
+from iseg.page.decision import Step
+from iseg.page.downloads import Downloads
+from iseg.page.engine import Engine
+from iseg.page.folder_api import FolderApi
+from iseg.page.objects import parse_object, parse_objects
+from iseg.page.parse import number, text
+from iseg.page.people import People, valid_token
+from iseg.page.saving import Saving
 from iseg.page.settings import MEGA, UiSettings
+from iseg.page.sureness import Sureness
 from iseg.page.uploads import FORMATS, decode, preview, view_size
 
-Request = Mapping[str, Any]
-Answer = dict[str, Any]
-
-CODES: tuple[tuple[type[Exception], str], ...] = (
-    (ImageGone, "image_gone"),
-    (Superseded, "superseded"),
-    (NotReady, "loading"),
-    (InputError, "input"),
-)
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 THUMBNAIL = 192
-MAX_EXAMPLES = 24
-LABEL_FOLDERS = {"masks", "labels", "truth", "results"}
+MAX_SLOT = 100_000
+TILE = 2048  # pixels of a side of a tile at most
 
 
 class Api:
@@ -42,6 +37,10 @@ class Api:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.people = People()
+        self.downloads = Downloads()
+        self.saving = Saving(engine, self.downloads)
+        self.sureness = Sureness()
+        self.folder = FolderApi(self.settings, engine, self.people, self.saving, self.sureness, self._open)
         self._examples: dict[str, Path] | None = None
 
     @property
@@ -49,13 +48,17 @@ class Api:
         """The page's settings."""
         return self.engine.settings
 
+    def close(self) -> None:
+        """Remove what was written for fetching."""
+        self.downloads.close()
+
     def functions(self) -> list[Callable[[Request], Answer]]:
         """The requests as functions that never raise: {"ok": True, ...} or {"ok": False, "error", "code"}."""
         requests = (self.hello, self.status, self.upload, self.examples, self.example, self.prepare, self.solve)
-        return [answered(each) for each in (*requests, self.export)]
+        return [answered(each) for each in (*requests, self.tile, self.export, self.cancel, *self.folder.requests())]
 
     def hello(self, request: Request) -> Answer:
-        """Limits, the colours of heat maps (256 RGB triples in base64), and the model's state."""
+        """Limits, the colours of heat maps (256 RGB triples in base64), the folder, and the model's state."""
         settings = self.settings
         return {
             "max_iterations": settings.max_iterations,
@@ -63,12 +66,15 @@ class Api:
             "max_upload": int(settings.max_upload_mb * MEGA),
             "formats": list(FORMATS),
             "heat": base64.b64encode(pictures.heat_map(np.arange(256)[None] / 255).tobytes()).decode(),
+            "folder": self.folder.describe(),
+            "classes": self.folder.classes,
             **self.status(request),
         }
 
     def status(self, request: Request) -> Answer:
         """The model's state, and what it is doing."""
-        return {"model": self.engine.describe(), "stage": self.engine.stage}
+        stage = self.saving.doing(str(request.get("token", ""))) or self.engine.stage
+        return {"model": self.engine.describe(), "stage": stage, "sweep": self.folder.sweep.state()}
 
     def upload(self, request: Request) -> Answer:
         """Take an image: `data` (base64 of a file) and its `name`."""
@@ -111,27 +117,54 @@ class Api:
     def solve(self, request: Request) -> Answer:
         """The trajectory of one `object` of an `image`: float32 (N + 1, K, g, g) in base64.
 
-        A later request in the same `slot` takes the place of an earlier one.
+        A later request in the same `slot` takes the place of an earlier one. With words alone also its `phrases` and,
+        where it can be told, for each whether the image holds it (`found`).
         """
         token, name = self._image(request)
         wanted = parse_object(request.get("object"), self.settings)
-        slot = text(request.get("slot", ""), "slot", 100)
+        slot = hashlib.sha256(text(request.get("slot", ""), "slot", MAX_SLOT).encode()).hexdigest()
         steps = self.engine.trajectory(name, wanted, self.people.begin(token, f"solve {slot}"))
         answer: Answer = {"steps": base64.b64encode(steps.astype("<f4").tobytes()).decode(), "shape": list(steps.shape)}
-        if isinstance(wanted.source, Words):
-            answer["phrases"] = list(wanted.source.phrases)
+        if wanted.words and not wanted.marks:
+            backbone = self.engine.seg.backbone
+            image, phrases = self.engine.image(name), wanted.words.phrases
+            found = self.sureness.found(image, phrases, backbone.row, str(backbone.device))
+            answer |= {"phrases": list(phrases), "found": found}
         return answer
 
+    def tile(self, request: Request) -> Answer:
+        """The part of an `image` within `box` (x0, y0, x1, y1), at the image's own resolution."""
+        image = self.engine.image(self._image(request)[1])
+        height, width = _size(image)
+        given = request.get("box")
+        if not isinstance(given, list) or len(given) != 4:
+            raise InputError("box is no list of 4 numbers")
+        x0, y0, x1, y1 = (
+            round(number(value, "box", 0, most)) for value, most in zip(given, [width, height] * 2, strict=True)
+        )
+        if not (x0 < x1 <= x0 + TILE and y0 < y1 <= y0 + TILE):
+            raise InputError(f"box is {[x0, y0, x1, y1]}: expected 1..{TILE} pixels to each side")
+        part = np.ascontiguousarray(image[y0:y1, x0:x1])
+        return {"picture": _data_url(preview(part, _size(part)))}
+
     def export(self, request: Request) -> Answer:
-        """The file of an export `kind` for `objects` of an `image`, in base64."""
-        token, name = self._image(request)
+        """Write an export `kind` of the `objects` of an `image`; the answer says under which `key` it waits."""
+        token, image = self._image(request)
         objects = parse_objects(request.get("objects"), self.settings)
         opacity = number(request.get("opacity", 0.5), "opacity", 0, 1)
-        image, title = self.engine.image(name), self.people.name_of(token, name)
-        labels, scores = self.engine.segment(name, objects, self.people.begin(token, "export"))
-        kind = text(request.get("kind"), "kind", 20)
-        file_name, media, content = exports.make(kind, image, title, objects, labels, scores, opacity)
-        return {"name": file_name, "type": media, "data": base64.b64encode(content).decode()}
+        kind = exports.check_kind(text(request.get("kind"), "kind", 20), exports.KINDS)
+        check = self.people.begin(token, "export")
+        title = self.people.name_of(token, image)
+
+        def items(step: Step) -> Iterator[exports.Item]:
+            yield self.saving.item(image, title, objects, step)
+
+        return self.saving.write(token, check, kind, title, Categories(self.folder.fixed), opacity, items)
+
+    def cancel(self, request: Request) -> Answer:
+        """Stop this person's export."""
+        self.people.begin(valid_token(request.get("token")), "export")
+        return {}
 
     def _open(self, request: Request, image: NDArray[np.uint8], name: str) -> Answer:
         token = valid_token(request.get("token"))
@@ -157,44 +190,8 @@ class Api:
 
     def _example_files(self) -> dict[str, Path]:
         if self._examples is None:
-            folder = self.settings.examples_folder
-            found = sorted(folder.rglob("*")) if folder.is_dir() else []
-            pictures = [path for path in found if path.suffix.lower() in SUFFIXES and not _is_truth(path, folder)]
-            self._examples = {path.stem.replace("_", " "): path for path in pictures[:MAX_EXAMPLES]}
+            self._examples = gallery.examples([self.settings.examples_folder], self.engine.is_embedded)
         return self._examples
-
-
-def answered(method: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
-    """A request as a function of the same name that never raises and never tells a trace."""
-
-    def function(request: Request) -> Answer:
-        try:
-            if not isinstance(request, Mapping):
-                raise InputError("the request is not a mapping")
-            return {"ok": True, **method(request)}
-        except InputError as error:
-            return {
-                "ok": False,
-                "error": str(error),
-                "code": next(code for kind, code in CODES if isinstance(error, kind)),
-            }
-        except Exception:
-            reference = secrets.token_hex(4)
-            print(f"internal error {reference}:", file=sys.stderr)
-            traceback.print_exc()
-            return {
-                "ok": False,
-                "error": f"something went wrong on the server (reference {reference})",
-                "code": "internal",
-            }
-
-    function.__name__ = method.__name__
-    return function
-
-
-def _is_truth(path: Path, folder: Path) -> bool:
-    """Whether a file of the examples is a label map rather than a picture."""
-    return any(part in LABEL_FOLDERS for part in path.relative_to(folder).parts[:-1])
 
 
 def _size(image: NDArray[np.uint8]) -> tuple[int, int]:

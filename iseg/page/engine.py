@@ -4,19 +4,22 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg import masks, prompt, solve
+from iseg import prompt, solve
 from iseg.backbones.find import locate
-from iseg.backbones.table import load_row
+from iseg.backbones.table import BackboneRow, load_row
 from iseg.errors import InputError
+from iseg.page.combine import combined
+from iseg.page.decision import Step
 from iseg.page.images import Images
-from iseg.page.objects import PageObject, Words, seed_columns
+from iseg.page.objects import PageObject
+from iseg.page.people import Check
 from iseg.page.settings import MEGA, UiSettings
 from iseg.page.uploads import image_id
 from iseg.pipeline import ISeg
@@ -25,7 +28,6 @@ from iseg.results import Attended
 
 POWER = 0.382  # the score m at which m = (1 - m)^2: above it the background "power" gives way
 
-Check = Callable[[], None]
 Loader = Callable[[UiSettings], tuple[ISeg, str]]
 
 
@@ -96,7 +98,7 @@ class Engine:
     def describe(self) -> dict[str, Any]:
         """State of the model for the page: state, name, notice, words it knows, its settings."""
         state = "ready" if self._seg else "failed" if self.error else "loading"
-        described: dict[str, Any] = {"state": state, "notice": self.notice, "error": self.error}
+        described: dict[str, Any] = {"state": state, "notice": self.notice, "error": self.error, "limits": ""}
         if self._seg is not None:
             backbone, recipe = self._seg.backbone.row, self._seg.recipe
             threshold = POWER if recipe.background == "power" else float(recipe.background)
@@ -105,6 +107,7 @@ class Engine:
                 "note": backbone.note,
                 "device": str(self._seg.backbone.device),
                 "words": list(backbone.words or []),
+                "limits": _limits(backbone),
                 "defaults": {
                     "iterations": min(recipe.iterations, self.settings.max_iterations),
                     "threshold": threshold,
@@ -113,6 +116,13 @@ class Engine:
                 },
             }
         return described
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the model is, or is about to be, the embedded one, which knows pictograms only."""
+        if self._seg is not None:
+            return self._seg.backbone.row.words is not None
+        return self.settings.model in (self.settings.fallback, "auto")
 
     @property
     def nbytes(self) -> int:
@@ -135,30 +145,22 @@ class Engine:
             return self._attend(name, (), self.seg.recipe).grid_size
 
     def trajectory(self, name: str, wanted: PageObject, check: Check) -> NDArray[np.float32]:
-        """Maps (N + 1, K, g, g) after 0..max_iterations: K = 1 for marks, one per phrase for words."""
+        """Maps (N + 1, K, g, g) after 0..max_iterations: one per phrase for words alone, else K = 1."""
         with self._turn(check):
             steps = self._steps(name, wanted, self.settings.max_iterations)
             side = round(steps.shape[1] ** 0.5)
             return steps.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
 
-    def segment(
-        self, name: str, objects: Sequence[PageObject], check: Check
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Labels (H, W), k + 1 = k-th object, and scores (K, H, W) in [0, 1], at the image's own size.
-
-        Each object's scores under its own threshold count as 0; the highest score wins, the first of equals.
-        """
-        size = self.image(name).shape[:2]
-        with self._turn(check):
-            last = [self._steps(name, each, each.iterations)[-1] for each in objects]
-        columns = [
-            steps[:, each.source.index] if isinstance(each.source, Words) else steps[:, 0]
-            for steps, each in zip(last, objects, strict=True)
-        ]
-        stacked, ids = torch.stack(columns, 1), range(1, len(objects) + 1)
-        labels = masks.decide(stacked, (size[0], size[1]), ids, [each.threshold for each in objects], None)
-        scores = masks.score_maps(stacked, (size[0], size[1]), None)
-        return labels.cpu().numpy(), scores.cpu().numpy()
+    def maps(self, name: str, objects: Sequence[PageObject], step: Step) -> list[Tensor]:
+        """The refined map (g, g) of each object, on the CPU; `step` is called before each."""
+        grids = []
+        for k, each in enumerate(objects):
+            with self._turn(partial(step, k, len(objects))):
+                last = self._steps(name, each, each.iterations)[-1]
+            column = last[:, each.words.index] if each.words and not each.marks else last[:, 0]
+            side = round(len(column) ** 0.5)
+            grids.append(column.reshape(side, side).float().cpu().clone())
+        return grids
 
     @contextmanager
     def _turn(self, check: Check) -> Iterator[None]:
@@ -173,18 +175,27 @@ class Engine:
         self._images.trim()
 
     def _steps(self, name: str, wanted: PageObject, iterations: int) -> Tensor:
-        """Maps (N + 1, HW, K) of an object after 0..iterations."""
-        seg = self.seg
+        """Maps (N + 1, HW, K) of an object after 0..iterations.
+
+        Words alone give one map per phrase; marks, or both, one: of both, the merged maps of each count alike, and what
+        was marked as not belonging to the object is subtracted. An object that was only painted has a map of zeros.
+        """
+        seg, marks, words = self.seg, wanted.marks, wanted.words
         recipe = seg.recipe.changed(
             entropy=wanted.entropy, enhancement=wanted.enhancement, iterations=iterations, working_size=None
         )
-        if isinstance(wanted.source, Words):
-            seg.backbone.row.check_words(wanted.source.phrases)
-            return solve.refine_classes(self._attend(name, wanted.source.phrases, recipe), recipe)
+        spoken = None
+        if words:
+            seg.backbone.row.check_words(words.phrases)
+            spoken = solve.refine_classes(self._attend(name, words.phrases, recipe), recipe)
+            if not marks:
+                return spoken
+            spoken = spoken[..., [words.index]]
         attended = self._attend(name, (), recipe)
-        columns, negative = seed_columns(wanted.source, attended.size, attended.grid_size, self.settings.max_cells)
+        if not marks:
+            return attended.attention.new_zeros((iterations + 1, attended.grid_size**2, 1))
         self.stage = "Refining"
-        return solve.refine_seeds(attended, columns, recipe, negative)
+        return combined(attended, marks, spoken, recipe, self.settings.max_cells)
 
     def _attend(self, name: str, phrases: tuple[str, ...], recipe: Recipe) -> Attended:
         seg, state = self.seg, self._images.get(name)
@@ -192,3 +203,13 @@ class Engine:
         if not state.holds(recipe.pass_key(words)):
             self.stage = f"Reading “{'; '.join(phrases)}” in the image" if phrases else "Reading the image"
         return seg.attend_image(state, recipe, words)
+
+
+def _limits(row: BackboneRow) -> str:
+    """What a model with a closed vocabulary cannot do, for a banner that stays; "" for other models."""
+    if row.words is None:
+        return ""
+    return (
+        f"The model “{row.name}” knows pictograms of {len(row.words)} things, not photographs: masks of photographs "
+        "will be poor. Try it on the example scenes."
+    )

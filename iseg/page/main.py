@@ -6,14 +6,18 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from iseg.errors import InputError
 from iseg.extras import import_extra
-from iseg.page.settings import UiSettings
+from iseg.page.settings import LOOPBACK, UiSettings
 from iseg.settings import find_config
 
 
 def settings_from(arguments: list[str]) -> UiSettings:
-    """`configs/ui.yaml`, overridden by `--config FILE` and by command-line options. Raises InputError."""
+    """`configs/ui.yaml`, overridden by `--config FILE` and by command-line options. Raises InputError.
+
+    A first argument that is no option is the folder.
+    """
     parser = ArgumentParser(
         prog="iseg page",
+        usage="iseg page [FOLDER] [options]",
         description="The interactive page of iseg.",
         exit_on_error=False,
         default_config_files=[str(find_config("ui"))],
@@ -21,10 +25,11 @@ def settings_from(arguments: list[str]) -> UiSettings:
     parser.add_argument("--config", action="config", help="YAML file whose settings replace configs/ui.yaml")
     parser.add_class_arguments(UiSettings, None)
     try:
-        parsed = parser.parse_args(arguments).as_dict()
+        given = ["--folder", *arguments] if arguments and not arguments[0].startswith("-") else arguments
+        parsed = parser.parse_args(given).as_dict()
     except ArgumentError as error:
         raise InputError(" ".join(str(error).split())) from None
-    return UiSettings(**{entry.name: parsed[entry.name] for entry in fields(UiSettings)})
+    return UiSettings(**{entry.name: parsed[entry.name] for entry in fields(UiSettings) if entry.init})
 
 
 def run(arguments: list[str]) -> int:
@@ -35,17 +40,22 @@ def run(arguments: list[str]) -> int:
     from iseg.page.engine import Engine
 
     engine = Engine(settings)
+    api = Api(engine)
     engine.start()
-    blocks = shell.build(Api(engine))
+    blocks = shell.build(api)
     try:
-        _, address, shared = shell.launch(blocks, settings, prevent_thread_lock=True)
+        _, address, shared = shell.launch(blocks, api, prevent_thread_lock=True)
     except OSError as error:  # the port is taken
         raise InputError(str(error)) from None
-    print(f"iSeg is at {shared or address} (Ctrl+C ends it)", flush=True)
-    if settings.host in ("127.0.0.1", "localhost"):
+    key = f"?key={settings.secret.key}" if settings.secret and not settings.secret.user else ""
+    print(f"iSeg is at {shared or address}{key} (Ctrl+C ends it)", flush=True)
+    if settings.host in LOOPBACK and not settings.share:
         port = address.rstrip("/").rsplit(":", 1)[-1]
         print(
             f"From another machine: ssh -L {port}:127.0.0.1:{port} USER@THIS-MACHINE, then open {address}", flush=True
         )
-    blocks.block_thread()
+    try:
+        blocks.block_thread()
+    finally:
+        api.close()
     return 0

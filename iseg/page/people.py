@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from iseg.errors import InputError
 
+Check = Callable[[], None]  # raises Superseded once a request is no longer wanted
+
 TOKEN = re.compile(r"[0-9a-f]{32}")
-IMAGES_PER_PERSON = 8
+IMAGES_PER_PERSON = 64
 PEOPLE = 1000
 
 
@@ -49,7 +51,7 @@ class People:
             raise ImageGone("the server no longer has this image: load it again")
         return name
 
-    def begin(self, token: str, slot: str) -> Callable[[], None]:
+    def begin(self, token: str, slot: str) -> Check:
         """Start a request; the returned check raises Superseded once a later one has begun in the same slot."""
         key = (token, slot)
         with self._lock:

@@ -1,12 +1,22 @@
 """Settings of the page: `configs/ui.yaml`, overridden from the command line."""
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from iseg.errors import InputError
 from iseg.settings import configs_folder
 
 MEGA = 1_000_000
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Secret:
+    """What lets people in: a user's password, or without a user a key in the address."""
+
+    user: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -17,6 +27,11 @@ class UiSettings:
         host: address to listen at. 127.0.0.1 = only this machine; others reach it through an SSH tunnel.
         port: TCP port.
         share: also make a public link through Gradio's relay.
+        auth: USER:PASSWORD that people have to give. Without it, a page that others can reach (another host, or
+            `share`) asks for a key, which is part of the address that the server prints.
+        folder: images to work through, with what was done on each kept in a file beside it ("" = none).
+        out: where that is kept instead.
+        classes: class list with fixed ids: a name ("voc20") or a YAML file with a list `classes:`.
         model: auto (sd21-base if its weights are on this machine, else `fallback`), a backbone's name, a diffusers
             folder or a hub id.
         fallback: the model used, with a notice, when `model` cannot be had.
@@ -28,13 +43,17 @@ class UiSettings:
         max_upload_mb: largest upload in millions of bytes.
         max_megapixels: largest image.
         cache_mb: memory for images and recorded attention in millions of bytes, over all people.
-        max_objects: objects of one person.
+        max_objects: objects of one image, at most 255, which is what a label image can hold.
         max_cells: grid cells that one object's points and lines may touch.
     """
 
     host: str = "127.0.0.1"
     port: int = 7860
     share: bool = False
+    auth: str = ""
+    folder: str = ""
+    out: str = ""
+    classes: str = ""
     model: str = "auto"
     fallback: str = "tiny"
     device: str = "auto"
@@ -45,19 +64,33 @@ class UiSettings:
     max_upload_mb: float = 25
     max_megapixels: float = 50
     cache_mb: float = 2000
-    max_objects: int = 40
+    max_objects: int = 200
     max_cells: int = 600
 
+    secret: Secret | None = field(init=False, default=None)
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "secret", self._secret())
         for name in ("view_size", "max_upload_mb", "max_megapixels", "cache_mb", "max_objects", "max_cells"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: expected a number above 0")
+        if self.max_objects > 255:
+            raise InputError(f"max_objects is {self.max_objects}: expected at most 255")
         if not 0 <= self.port <= 65535:
             raise InputError(f"port is {self.port}: expected 0..65535")
         if not 1 <= self.max_iterations <= 100:
             raise InputError(f"max_iterations is {self.max_iterations}: expected 1..100")
 
+    def _secret(self) -> Secret | None:
+        user, colon, password = self.auth.partition(":")
+        if self.auth and not (user and colon and password):
+            raise InputError("auth is not USER:PASSWORD: expected both, with a colon between them")
+        if self.auth:
+            return Secret(user, password)
+        return Secret("", secrets.token_urlsafe(24)) if self.share or self.host not in LOOPBACK else None
+
     @property
     def examples_folder(self) -> Path:
-        """The gallery's folder; it need not exist."""
-        return Path(self.examples) if Path(self.examples).is_dir() else configs_folder().parent / self.examples
+        """The gallery's folder: a path, else in the clone, else what a wheel holds; it need not exist."""
+        places = (Path(self.examples), configs_folder().parent / self.examples, Path(__file__).parent / "examples")
+        return next((place for place in places if place.is_dir()), places[0])

@@ -8,16 +8,19 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from iseg.page.access import Gate
 from iseg.page.api import Api
-from iseg.page.settings import MEGA, UiSettings
+from iseg.page.downloads import Downloads
+from iseg.page.settings import MEGA
 
 WEB = Path(__file__).parent / "web"
-STATIC = "workbench"
+STATIC, DOWNLOADS = "workbench", "saved"
 ON_LOAD = f"import(new URL('{STATIC}/main.js', document.baseURI)).then((page) => page.start(element, server));"
 HEAD = f'<link rel="stylesheet" href="{STATIC}/style.css">'
 TEMPLATE_MARKS = ("`", "${", "{{", "\\")  # would be read by the template engines that the markup passes through
@@ -84,8 +87,22 @@ def build(api: Api) -> gr.Blocks:
     return blocks
 
 
-def launch(blocks: gr.Blocks, settings: UiSettings, **options: Any) -> tuple[Any, str, str | None]:
+def download(downloads: Downloads) -> Any:
+    """The endpoint that hands out files by their keys."""
+
+    async def endpoint(request: Request) -> Response:
+        waiting = downloads.get(request.path_params["key"])
+        if waiting is None:
+            return PlainTextResponse("this file is no longer here: save it again", 404)
+        return FileResponse(waiting.path, media_type=waiting.media, filename=waiting.name)
+
+    return endpoint
+
+
+def launch(blocks: gr.Blocks, api: Api, **options: Any) -> tuple[Any, str, str | None]:
     """Serve the page; returns Gradio's (app, local address, shared address)."""
+    settings = api.settings
+    gate = [Middleware(Gate, secret=settings.secret)] if settings.secret else []
     limit = int(settings.max_upload_mb * MEGA * 4 / 3) + 2 * MEGA  # base64, and the rest of the request
     return blocks.launch(
         server_name=settings.host,
@@ -98,8 +115,11 @@ def launch(blocks: gr.Blocks, settings: UiSettings, **options: Any) -> tuple[Any
         favicon_path=WEB / "icon.svg",
         enable_monitoring=False,
         app_kwargs={
-            "routes": [Mount(f"/{STATIC}", WebFiles(directory=WEB))],
-            "middleware": [Middleware(Guard, limit=limit)],
+            "routes": [
+                Mount(f"/{STATIC}", WebFiles(directory=WEB)),
+                Route(f"/{DOWNLOADS}/{{key}}", download(api.downloads)),
+            ],
+            "middleware": [*gate, Middleware(Guard, limit=limit)],
         },
         **options,
     )

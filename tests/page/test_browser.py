@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import re
 from pathlib import Path
 
@@ -15,7 +14,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
 
-from page_browser import ARGUMENTS, ARTEFACTS, CHROMIUM, UiServer, Visitor, iou, png, record  # noqa: E402
+from page_browser import ARTEFACTS, CHROMIUM, UiServer, Visitor, iou, png, record  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium, or set CHROMIUM to one")
 
@@ -36,15 +35,6 @@ def server(tmp_path_factory):
     running = UiServer("--model", "tiny", "--device", "cpu", "--examples", str(examples))
     yield running
     running.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        environment = {**os.environ, "no_proxy": "localhost,127.0.0.1"}
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, env=environment)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +154,7 @@ def test_sliders_change_what_is_shown_without_a_request(visitor):
     visitor.click(*spot(THING))
     visitor.settle()
     asked: list[str] = []
-    listener = lambda request: asked.append(request.url)  # noqa: E731
+    listener = lambda request: asked.append(json.loads(request.post_data)["fn_name"])  # noqa: E731
     visitor.page.on("request", listener)
     areas = []
     for threshold in (0.1, 0.4, 0.8):
@@ -177,7 +167,7 @@ def test_sliders_change_what_is_shown_without_a_request(visitor):
         pictures.append(visitor.shown())
     assert not np.array_equal(pictures[0], pictures[1])
     visitor.page.remove_listener("request", listener)
-    assert asked == []
+    assert set(asked) <= {"status"}  # now and then the page looks whether the server is there
 
 
 def test_entropy_asks_the_server_and_zero_is_reachable(visitor):
@@ -266,7 +256,7 @@ def test_undo_redo_and_clear(visitor):
     keyboard.press("Control+Shift+z")
     assert visitor.state()["objects"] == full
     shown = visitor.shown()
-    keyboard.press("Escape")
+    visitor.page.click("[data-do=clear]")
     assert visitor.state()["objects"] == []
     assert not visitor.shown().any()
     keyboard.press("Control+z")
@@ -309,7 +299,7 @@ def test_zoom_pan_and_hold_to_hide(visitor):
     visitor.page.mouse.move(*visitor.place(40, 40))
     visitor.page.mouse.wheel(0, -600)
     visitor.until("(app, scale) => app.stage.view.scale > 1.5 * scale", fitted)
-    visitor.tool("move")
+    visitor.tool("select")
     where = visitor.place(60, 60)
     visitor.drag((60, 60), (80, 70))
     moved = visitor.place(60, 60)
@@ -553,11 +543,11 @@ def test_a_recorded_session(visitor):
     visitor.page.keyboard.press("3")
     frame(1200)
     visitor.page.keyboard.press("5")
-    visitor.page.keyboard.press("Escape")
+    visitor.page.click("[data-do=clear]")
     visitor.tool("box")
     visitor.drag(*box(THING))
     frame(1200)
-    visitor.page.keyboard.press("Escape")
+    visitor.page.click("[data-do=clear]")
     visitor.tool("text")
     visitor.page.fill("#iseg-words", THING)
     frame()

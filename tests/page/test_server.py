@@ -23,6 +23,7 @@ from pycocotools import mask as coco_mask
 
 from iseg import seeds, solve
 from iseg.errors import InputError
+from iseg.page import gallery
 from iseg.page.api import Api
 from iseg.page.engine import Engine, load_model
 from iseg.page.images import Images
@@ -76,9 +77,15 @@ class Page:
         return np.frombuffer(base64.b64decode(answer["steps"]), "<f4").reshape(answer["shape"])
 
     def export(self, image: str, kind: str, *objects: dict, opacity: float = 0.5) -> bytes:
-        return base64.b64decode(
-            self.get("export", image=image, kind=kind, objects=list(objects), opacity=opacity)["data"]
-        )
+        answer = self.get("export", image=image, kind=kind, objects=list(objects), opacity=opacity)
+        return self.fetch(answer)
+
+    def fetch(self, answer: dict) -> bytes:
+        """The file that an export's answer tells of."""
+        waiting = self.api.downloads.get(answer["key"])
+        assert waiting is not None
+        assert waiting.name == answer["name"]
+        return waiting.path.read_bytes()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -98,8 +105,10 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def page(engine) -> Page:
-    return Page(engine)
+def page(engine):
+    made = Page(engine)
+    yield made
+    made.api.close()
 
 
 def truth(side: str, size=(90, 150)) -> np.ndarray:
@@ -232,20 +241,25 @@ def test_attention_is_kept_within_the_limit():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"marks": None}, "marks is a NoneType"),
+        ({"marks": None}, "needs marks, words or strokes"),
         ({"marks": {"points": [[1]]}}, "expected 2 numbers"),
         ({"marks": {"points": [[1, float("nan")]]}}, "points is nan"),
         ({"marks": {"points": "12"}}, "points is a str"),
         ({"marks": {"lines": {}}}, "lines is not a list"),
         ({"marks": {"points": [[0, 0]] * 30_000}}, "30000 marks"),
-        ({"words": {"phrases": ["red"], "index": 0}}, "either marks or words"),
+        ({"words": {"phrases": 5, "index": 0}}, "list of phrases"),
+        ({"strokes": [{"points": [], "radius": 2}]}, "a stroke has no point"),
+        ({"strokes": [{"points": [[1, 1]], "radius": 0}]}, "radius of a stroke is 0"),
+        ({"strokes": [{"points": [[0, 0], [9000, 9000]] * 90, "radius": 900}]}, "cover too much"),
+        ({"clean": {"largest": 1}}, "clean is"),
+        ({"clean": {"polish": True}}, "clean is"),
         ({"entropy": 2}, "entropy is 2"),
         ({"entropy": True}, "entropy is True"),
         ({"iterations": 21}, "iterations is 21"),
         ({"threshold": -0.1}, "threshold is -0.1"),
         ({"colour": "red"}, "colour is 'red'"),
         ({"name": 5}, "name is a int"),
-        ({"name": "x" * 101}, "101 letters"),
+        ({"name": "x" * 401}, "401 letters"),
     ],
 )
 def test_bad_objects_are_named(change, message):
@@ -254,7 +268,8 @@ def test_bad_objects_are_named(change, message):
 
 
 @pytest.mark.parametrize(
-    ("phrases", "message"), [([], "nothing"), ([" "], "nothing"), (["x"] * 21, "21 phrases"), ([3], "phrase is a int")]
+    ("phrases", "message"),
+    [([], "nothing"), ([" "], "nothing"), (["x"] * 101, "101 phrases"), ([3], "phrase is a int")],
 )
 def test_bad_phrases_are_named(phrases, message):
     with pytest.raises(InputError, match=message):
@@ -533,8 +548,9 @@ def test_wrong_options_are_one_line_and_exit_2(options, message, tmp_path):
 
 def test_the_settings_file_is_complete():
     values = read_yaml(find_config("ui"))
-    assert set(values) == {entry.name for entry in fields(UiSettings)}
+    assert set(values) == {entry.name for entry in fields(UiSettings) if entry.init}
     assert UiSettings(**values) == UiSettings()
+    assert UiSettings().secret is None
 
 
 def test_the_markup_passes_gradios_templates_unchanged():
@@ -580,3 +596,98 @@ def test_the_guard_refuses_large_bodies_and_gradios_uploads():
     assert status("/gradio_api/component_server/", [b""], [(b"content-length", b"101")]) == 413
     assert status("/gradio_api/component_server/", [b""], [(b"content-length", b"-1")]) == 413
     assert status("/gradio_api/upload", [b"x"]) == 404
+
+
+# ---- the gallery and the folder
+
+
+def test_the_gallery_shows_pictures_and_not_their_truth(tmp_path):
+    found = gallery.examples([ROOT / "examples"], scenes_first=True)
+    assert {path.suffix for path in found.values()} == {".jpg"}
+    assert len(found) == len(list((ROOT / "examples").rglob("*.jpg")))
+    assert "scenes" in next(iter(found.values())).parts
+    for name in ("a/x.png", "b/x.png", "masks/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(blocks_image()).save(tmp_path / name)
+    assert sorted(gallery.examples([tmp_path])) == ["b/x.png", "x"]
+
+
+def session(*objects: dict) -> dict:
+    image = {"id": "0", "name": "a.png", "width": 150, "height": 90}
+    return {"format": "iseg-session", "version": 2, "image": image, "opacity": 0.5, "objects": list(objects)}
+
+
+@pytest.fixture
+def folder_page(tmp_path):
+    for name in ("a.png", "sub/b.png"):
+        (tmp_path / "images" / name).parent.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(blocks_image()).save(tmp_path / "images" / name)
+    settings = UiSettings(folder=str(tmp_path / "images"), out=str(tmp_path / "out"))
+    engine = Engine(settings, lambda _: (ColourModel(), ""))
+    engine.load()
+    made = Page(engine)
+    yield made
+    made.api.close()
+
+
+def test_work_on_a_folder_is_kept_in_files_and_no_other_revision_is_lost(folder_page, tmp_path):
+    page, one = folder_page, {"id": 1, "name": "left", **marks(points=[[30, 45]])}
+    assert [each["name"] for each in page.get("folder_list")["images"]] == ["a.png", "sub/b.png"]
+    assert page.get("folder_save", name="a.png", session=session(one), revision=0)["revision"] == 1
+    assert (tmp_path / "out" / "a.png.iseg.json").is_file()
+    stale = page.ask("folder_save", name="a.png", session=session(), revision=0)
+    assert stale["code"] == "changed"
+    assert page.get("folder_open", name="a.png")["session"]["objects"] == [one]
+    assert [each["objects"] for each in page.get("folder_list")["images"]] == [1, 0]
+    for name in ("../a.png", "/etc/passwd", "a.png.iseg.json", 5):
+        assert not page.ask("folder_open", name=name)["ok"]
+    wrong = session({**one, "threshold": 7})
+    assert "threshold is 7" in page.ask("folder_save", name="a.png", session=wrong, revision=1)["error"]
+
+
+def test_words_over_a_folder_keep_what_is_there(folder_page):
+    page, one = folder_page, {"id": 4, "name": "left", **marks(points=[[30, 45]])}
+    page.get("folder_save", name="a.png", session=session(one), revision=0)
+    for _ in range(2):  # the second time there is nothing to add
+        page.get("folder_words", phrases=["red", "blue"])
+        for thread in threading.enumerate():
+            if thread.name == "sweep":
+                thread.join()
+        state = page.get("folder_list")["sweep"]
+        assert (state["running"], state["done"], state["errors"]) == (False, 2, [])
+    first, second = (page.get("folder_open", name=name)["session"]["objects"] for name in ("a.png", "sub/b.png"))
+    assert [each["name"] for each in first] == ["left", "red", "blue"]
+    assert [each["id"] for each in first] == [4, 5, 6]
+    assert [each["name"] for each in second] == ["red", "blue"]
+    coco = json.loads(page.fetch(page.get("folder_export", kind="coco")))
+    assert [each["file_name"] for each in coco["images"]] == ["a.png", "sub/b.png"]
+    assert {each["name"] for each in coco["categories"]} == {"left", "red", "blue"}
+    assert "does not know 'zebra'" in page.ask("folder_words", phrases=["zebra"])["error"]
+
+
+def test_without_a_folder_its_requests_are_refused(page):
+    assert "iseg page FOLDER" in page.ask("folder_list")["error"]
+
+
+def test_an_export_can_be_stopped(page, monkeypatch):
+    image = page.upload(blocks_image())
+    whole = page.api.engine.maps
+
+    def slow(name, objects, step):
+        page.get("cancel")
+        return whole(name, objects, step)
+
+    monkeypatch.setattr(page.api.engine, "maps", slow)
+    answer = page.ask("export", image=image, kind="mask", objects=[marks(points=[[30, 45]])])
+    assert answer["code"] == "superseded"
+
+
+def test_words_and_marks_together_make_one_map(page):
+    image = page.upload(blocks_image())
+    both = {**words("red", "blue", index=1), "marks": {"points": [[30, 45]]}}
+    steps = page.steps(image, both)
+    assert steps.shape == (21, 1, GRID, GRID)
+    alone = [page.steps(image, words("red", "blue"))[:, 1], page.steps(image, marks(points=[[30, 45]]))[:, 0]]
+    expected = sum(each / each.max((1, 2), keepdims=True) for each in alone)
+    expected /= expected.max((1, 2), keepdims=True)
+    np.testing.assert_allclose(steps[:, 0], expected, atol=1e-5)

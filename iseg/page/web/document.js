@@ -1,30 +1,18 @@
-// What the person made: objects with their marks or words and their settings, and the history of it.
+// What the person made of an image: its objects, and the history of them.
 
-const COLOURS = [
-  "#ff5a5f",
-  "#2f9bff",
-  "#27b376",
-  "#ffb000",
-  "#a259ff",
-  "#00b8c4",
-  "#ff7ab6",
-  "#8bc34a",
-  "#c97b3d",
-  "#6070ff",
-];
+import { copy, create, hasContent, SETTINGS } from "./objects.js";
+
 const KEPT = 200;
-
 const GENERIC = { iterations: 10, threshold: 0.5, entropy: 0.1, enhancement: 1.6 }; // until the model tells its own
-
-export const SETTINGS = ["iterations", "threshold", "entropy", "enhancement"];
 
 export class Document {
   constructor() {
     this.listeners = [];
+    this.limit = 200; // objects
     this.past = [];
     this.future = [];
     this.tag = null;
-    this.now = { objects: [], selected: null, next: 1, opacity: 0.5, defaults: { ...GENERIC } };
+    this.now = { ...empty(), opacity: 0.5, defaults: { ...GENERIC } };
     this.touched = new Set(); // settings that the person has changed
   }
 
@@ -34,8 +22,8 @@ export class Document {
 
   // Change the document. Steps of one drag carry the same tag and become one step of the history.
   update(change, tag = null) {
-    const before = structuredClone(this.now);
-    change(this.now);
+    const before = this.now;
+    this.#apply(change);
     if (tag === null || tag !== this.tag) {
       this.past.push(before);
       if (this.past.length > KEPT) this.past.shift();
@@ -45,6 +33,11 @@ export class Document {
     this.changed();
   }
 
+  // Change one object.
+  edit(id, change, tag = null) {
+    this.update((now) => change(own(now, id), now), tag);
+  }
+
   // A drag has ended: the next change is a new step.
   seal() {
     this.tag = null;
@@ -52,8 +45,14 @@ export class Document {
 
   // Change what the history does not hold: the selection, the opacity.
   adjust(change) {
-    change(this.now);
+    this.#apply(change);
     this.changed();
+  }
+
+  #apply(change) {
+    const now = { ...this.now, objects: [...this.now.objects], defaults: { ...this.now.defaults } };
+    change(now);
+    this.now = now;
   }
 
   undo() {
@@ -67,16 +66,20 @@ export class Document {
   #swap(from, to) {
     if (!from.length) return;
     to.push(this.now);
-    this.now = { ...from.pop(), opacity: this.now.opacity };
+    const { opacity, next, order } = this.now;
+    const then = from.pop();
+    this.now = { ...then, opacity, next: Math.max(next, then.next), order: Math.max(order, then.order) };
     this.tag = null;
     this.changed();
   }
 
-  // A new image: nothing of the old one can be undone.
-  reset() {
-    this.past = [];
-    this.future = [];
-    this.now = { ...this.now, objects: [], selected: null, next: 1 };
+  // A new image: nothing of the old one can be undone. `kept`: the work on it so far.
+  reset(kept = null) {
+    this.past = kept?.past ?? [];
+    this.future = kept?.future ?? [];
+    this.tag = null;
+    const { opacity, defaults } = this.now;
+    this.now = kept ? { ...kept.now, defaults } : { ...empty(), opacity, defaults };
     this.changed();
   }
 
@@ -93,26 +96,57 @@ export class Document {
     return this.now.objects.filter((object) => !object.hidden && hasContent(object));
   }
 
-  // A mark goes to the selected object if that was made of marks, else to a new one; a box always starts a new one.
-  addMark(kind, value) {
-    const target = this.selected?.marks && kind !== "boxes" ? this.now.selected : null;
-    if (kind === "negative" && target === null) return false;
-    this.update((now) => {
-      let object = now.objects.find((each) => each.id === target);
-      if (!object) {
-        object = create(now, { marks: { points: [], negative: [], lines: [], boxes: [] } });
-        now.selected = object.id;
-      }
-      object.marks[kind].push(value);
-    });
-    return true;
+  get isFull() {
+    return this.now.objects.length >= this.limit;
   }
 
-  addWords(phrases) {
+  // A mark goes to the selected object, else to a new one; a box starts a new one unless `toSelected`. Returns what is
+  // in the way: "" if nothing is.
+  addMark(kind, value, toSelected = false) {
+    const target = kind === "boxes" && !toSelected ? null : this.selected;
+    if (kind === "negative" && !target) return "First mark what belongs to the object; then what does not.";
+    if (!target && this.isFull) return this.fullText;
+    this.update((now) => this.#target(now, target).marks[kind].push(value));
+    return "";
+  }
+
+  addStroke(stroke) {
+    const target = this.selected;
+    if (!target && stroke.erases) return "First choose the object to erase from.";
+    if (!target && this.isFull) return this.fullText;
+    this.update((now) => this.#target(now, target).strokes.push({ ...stroke, order: now.order++ }));
+    return "";
+  }
+
+  get fullText() {
+    return `There are ${this.limit} objects already, and no more can be saved: remove one first.`;
+  }
+
+  // The object that something is added to; what is added to is shown.
+  #target(now, target) {
+    const object = target ? own(now, target.id) : create(now);
+    object.hidden = object.absent = false;
+    now.selected = object.id;
+    return object;
+  }
+
+  // Objects of the phrases of one prompt. One that was found by the same phrase before is brought up to date.
+  addWords(phrases, found) {
+    const phraseOf = ({ words }) => words?.phrases[words.index].toLowerCase();
+    const known = (now, phrase) => now.objects.find((each) => phraseOf(each) === phrase.toLowerCase());
+    const fresh = phrases.filter((phrase) => !known(this.now, phrase)).length;
+    if (this.now.objects.length + fresh > this.limit) return this.fullText;
     this.update((now) => {
-      const made = phrases.map((phrase, index) => create(now, { words: { phrases, index }, name: phrase }));
-      now.selected = made[0].id;
+      const made = phrases.map((phrase, index) => {
+        const words = { phrases, index };
+        const absent = found ? !found[index] : false;
+        const old = known(now, phrase);
+        if (!old) return create(now, { words, name: phrase, absent, hidden: absent });
+        return Object.assign(own(now, old.id), { words, absent, hidden: absent || (old.hidden && !old.absent) });
+      });
+      now.selected = (made.find((each) => !each.absent) ?? made[0]).id;
     });
+    return "";
   }
 
   remove(id) {
@@ -130,12 +164,10 @@ export class Document {
     });
   }
 
-  // The model's own settings, once it is known: for all that the person has not set.
+  // The model's own settings, once it is known: for all that the person has not set, on new objects.
   adopt(defaults) {
     this.adjust((now) => {
-      for (const name of SETTINGS.filter((each) => !this.touched.has(each))) {
-        for (const target of [now.defaults, ...now.objects]) target[name] = defaults[name];
-      }
+      for (const name of SETTINGS.filter((each) => !this.touched.has(each))) now.defaults[name] = defaults[name];
     });
   }
 
@@ -143,8 +175,7 @@ export class Document {
   set(name, value) {
     this.touched.add(name);
     this.update((now) => {
-      const object = now.objects.find((each) => each.id === now.selected);
-      if (object) object[name] = value;
+      if (this.selected) own(now, now.selected)[name] = value;
       now.defaults[name] = value;
     }, `${name} ${this.now.selected}`);
   }
@@ -154,16 +185,11 @@ export class Document {
   }
 }
 
-export function hasContent(object) {
-  if (object.words) return true;
-  return object.marks.points.length + object.marks.lines.length + object.marks.boxes.length > 0;
-}
+const empty = () => ({ objects: [], selected: null, next: 1, order: 1, done: false });
 
-function create(now, content) {
-  const id = now.next++;
-  const used = now.objects.map((object) => object.colour);
-  const colour = COLOURS.find((each) => !used.includes(each)) ?? COLOURS[id % COLOURS.length];
-  const object = { id, name: `object ${id}`, colour, hidden: false, ...now.defaults, ...content };
-  now.objects.push(object);
-  return object;
+// The copy of an object that a change of `now` may change.
+function own(now, id) {
+  const index = now.objects.findIndex((object) => object.id === id);
+  now.objects[index] = copy(now.objects[index]);
+  return now.objects[index];
 }

@@ -1,6 +1,8 @@
-// Opening images: examples, a file, a drop, a paste.
+// Opening images: examples, a file, a drop, a paste, what was worked on before.
 
 import { toBase64 } from "./server.js";
+
+const SHOWN = 8; // of what was worked on before
 
 export class Gallery {
   constructor(app, refs) {
@@ -38,24 +40,23 @@ export class Gallery {
   async fill() {
     const { examples } = await this.app.server.ask("examples");
     this.refs.examples.replaceChildren(
-      ...examples.map(({ name, picture }) => {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.className = "example";
-        button.dataset.example = name;
-        const image = Object.assign(new Image(), { src: picture, alt: "" });
-        const caption = document.createElement("span");
-        caption.textContent = name;
-        button.append(image, caption);
-        button.addEventListener("click", () => this.openExample(name));
-        return button;
-      }),
+      ...examples.map(({ name, picture }) => tile(name, picture, () => this.openExample(name), { example: name })),
     );
   }
 
-  show(isOpen) {
+  async show(isOpen) {
     this.refs.gallery.hidden = !isOpen;
+    this.refs.page.dataset.empty = String(!this.app.image);
     this.refs.gallery.querySelector(".close").hidden = !this.app.image;
+    if (!isOpen) return;
+    const recent = (await this.app.keeper.recent()).filter(({ folderName }) => !folderName).slice(0, SHOWN);
+    this.refs["recent-title"].hidden = !recent.length;
+    this.refs.recent.replaceChildren(
+      ...recent.map((record) => {
+        const caption = `${record.name} (${record.count} object${record.count > 1 ? "s" : ""})`;
+        return tile(caption, record.picture, () => this.reopen(record), { recent: record.name });
+      }),
+    );
   }
 
   async openFile(file) {
@@ -66,40 +67,80 @@ export class Gallery {
       );
       return;
     }
-    await this.open(async () =>
-      this.app.server.ask("upload", { name: file.name || "pasted", data: await toBase64(file) }),
-    );
+    await this.open({ kind: "file", name: file.name || "pasted" }, file);
   }
 
   openExample(name) {
-    return this.open(() => this.app.server.ask("example", { name }));
+    return this.open({ kind: "example", name });
   }
 
-  // Show the image that `send` brings to the server; the last one asked for wins.
-  async open(send) {
+  openFromFolder(name) {
+    return this.open({ kind: "folder", name });
+  }
+
+  // Ask the server for an image of a source, or bring it there.
+  async fetch({ kind, name }, blob, isWanted) {
+    if (kind === "example") return this.app.server.ask("example", { name }, isWanted);
+    if (kind === "folder") return this.app.server.ask("folder_open", { name }, isWanted);
+    if (!blob) throw new Error(`${name} is no longer in this browser: open the file again.`);
+    return this.app.server.ask("upload", { name, data: await toBase64(blob) }, isWanted);
+  }
+
+  // Show an image; the last one asked for wins.
+  async open(source, blob = null) {
     const turn = ++this.opening;
+    const isWanted = () => turn === this.opening;
     this.app.progress.setBusy("Opening the image…");
     try {
-      const answer = await send();
-      const bitmap = Object.assign(new Image(), { src: answer.picture });
-      await bitmap.decode();
-      if (turn !== this.opening) return;
-      this.app.setImage({
-        id: answer.image,
-        name: answer.name,
-        width: answer.width,
-        height: answer.height,
-        viewWidth: answer.view_width,
-        viewHeight: answer.view_height,
-        bitmap,
-        send,
-        prepared: false,
-      });
-      this.show(false);
+      const answer = await this.fetch(source, blob, isWanted);
+      if (isWanted()) await this.#show(this.#imageOf(answer, source, blob), answer, isWanted);
     } catch (error) {
-      this.app.messages.error(error.message);
+      if (error.code !== "superseded") this.app.messages.error(error.message);
     } finally {
-      if (turn === this.opening) this.app.progress.setBusy("");
+      if (isWanted()) this.app.progress.setBusy("");
     }
   }
+
+  // Show an image that this browser kept; the server is asked for it when it is needed.
+  async reopen(record) {
+    if (record.folderName) return this.openFromFolder(record.folderName);
+    const turn = ++this.opening;
+    const image = { ...record, id: record.imageId, key: record.id };
+    return this.#show(this.#alive(image, record.source, record.blob), null, () => turn === this.opening);
+  }
+
+  #imageOf(answer, source, blob) {
+    const { image: id, name, width, height, view_width: viewWidth, view_height: viewHeight, picture } = answer;
+    const isFolder = source.kind === "folder";
+    const key = isFolder ? `folder ${this.app.folder.name}/${name}` : id;
+    const image = { id, key, name, width, height, viewWidth, viewHeight, picture, source };
+    const revision = answer.session?.revision ?? 0;
+    return this.#alive({ ...image, folderName: isFolder ? name : null, revision }, source, blob);
+  }
+
+  #alive(image, source, blob) {
+    const send = () => this.fetch(source, blob, () => this.app.image?.id === image.id);
+    return { ...image, blob, send, prepared: false, preparing: false, trouble: "" };
+  }
+
+  async #show(image, answer, isWanted) {
+    image.bitmap = Object.assign(new Image(), { src: image.picture });
+    await Promise.all([image.bitmap.decode(), this.app.keeper.flush()]);
+    const kept = await this.app.keeper.workOn(image);
+    if (!isWanted()) return;
+    this.app.setImage(image, kept, answer?.session ?? null);
+    this.show(false);
+    await this.app.keeper.remember(image, image.blob);
+  }
+}
+
+function tile(caption, picture, open, data) {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "example" });
+  Object.assign(button.dataset, data);
+  const text = document.createElement("span");
+  text.textContent = caption;
+  button.append(Object.assign(new Image(), { src: picture, alt: "" }), text);
+  button.addEventListener("click", open);
+  return button;
 }

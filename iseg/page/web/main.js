@@ -1,9 +1,14 @@
 // The page: brings the parts together. `start` is called by the Gradio component once its markup is there.
 
+import { actionsOf } from "./actions.js";
 import { Document } from "./document.js";
+import { Folder } from "./folder.js";
 import { Gallery } from "./gallery.js";
+import { Keeper } from "./keeper.js";
+import { HINTS } from "./hints.js";
 import * as keys from "./keys.js";
 import { Messages } from "./messages.js";
+import { ObjectList } from "./objectlist.js";
 import { heatTable } from "./paint.js";
 import { Panels } from "./panels.js";
 import { PANELS } from "./pictures.js";
@@ -12,36 +17,40 @@ import * as pointer from "./pointer.js";
 import { Progress } from "./progress.js";
 import { Saver } from "./save.js";
 import { Server } from "./server.js";
-import { Sidebar } from "./sidebar.js";
+import { Settings } from "./settings.js";
 import { Solver } from "./solver.js";
 import { Stage } from "./stage.js";
+import { Store } from "./store.js";
+import { Theme } from "./theme.js";
 import { Words } from "./words.js";
 
-const HINTS = {
-  point: "Click what belongs to the object; right-click or Alt+click what does not.",
-  line: "Draw a line or scribble over the object; right-click what does not belong to it.",
-  box: "Drag a box around an object; each box is a new object.",
-  text: "",
-  move: "Drag to move the view; the wheel zooms.",
-};
+const BRUSHES = ["brush", "eraser"];
 
 class App {
   constructor(root, functions) {
     this.refs = {};
     root.querySelectorAll("[data-ref]").forEach((element) => (this.refs[element.dataset.ref] = element));
     this.image = null;
-    this.limits = { max_iterations: 20, max_objects: 40, max_upload: 25e6 };
+    this.limits = { max_iterations: 20, max_objects: 200, max_upload: 25e6 };
     this.tool = "point";
     this.panel = "overlay";
     this.peeking = false;
+    this.picked = null; // the mark of the selected object that Delete removes
+    this.brushRadius = 10; // pixels of the image
+    this.isSubtracting = this.isSpaceHeld = this.isSpaceUsed = false;
+    this.theme = new Theme();
+    this.actions = actionsOf(this);
     this.server = new Server(functions);
     this.document = new Document();
     this.messages = new Messages(this.refs);
+    this.keeper = new Keeper(this, new Store());
+    this.folder = new Folder(this, this.refs);
     this.progress = new Progress(this);
     this.solver = new Solver(this);
     this.player = new Player(this);
     this.panels = new Panels(this, this.refs.panels);
-    this.sidebar = new Sidebar(this, this.refs);
+    this.objectList = new ObjectList(this, this.refs);
+    this.settings = new Settings(this, this.refs);
     this.gallery = new Gallery(this, this.refs);
     this.saver = new Saver(this, this.refs);
     this.words = new Words(this, this.refs);
@@ -52,18 +61,33 @@ class App {
     });
   }
 
+  // Show what was open last, else what there is to open.
+
   async start() {
     this.#listen();
     const hello = await this.server.ask("hello");
-    const { max_iterations, max_objects, max_upload, heat, model } = hello;
+    const { max_iterations, max_objects, max_upload, heat, model, folder, classes } = hello;
     this.limits = { max_iterations, max_objects, max_upload };
+    this.document.limit = max_objects;
     this.heatTable = heatTable(heat);
+    this.objectList.offer(classes);
+    await this.folder.start(folder);
     this.setTool("point");
     this.progress.setModel(model);
+    await this.#reopen();
     this.refs.page.dataset.state = "started";
     this.draw();
     this.progress.watch();
     await this.gallery.fill();
+  }
+
+  async #reopen() {
+    const last = await this.keeper.last();
+    const isHere = last && (last.folderName ? this.folder.images.some(({ name }) => name === last.folderName) : true);
+    const isOfFolder = last?.id.startsWith(`folder ${this.folder.name}/`);
+    if (last && isHere && (isOfFolder || !this.folder.name)) await this.gallery.reopen(last);
+    else if (this.folder.images.length) await this.gallery.openFromFolder(this.folder.images[0].name);
+    else await this.gallery.show(true);
   }
 
   #listen() {
@@ -73,6 +97,7 @@ class App {
       else if (button) this.act(button.dataset.do);
     });
     const { peek } = this.refs;
+    this.refs["brush-size"].addEventListener("input", (event) => this.setBrush(1.06 ** Number(event.target.value)));
     peek.addEventListener("pointerdown", () => this.peek(true));
     for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"])
       peek.addEventListener(name, () => this.peek(false));
@@ -89,37 +114,30 @@ class App {
   }
 
   act(name) {
-    const { document: doc, stage } = this;
-    const actions = {
-      open: () => this.gallery.show(true),
-      "close-gallery": () => this.gallery.show(false),
-      browse: () => this.refs.file.click(),
-      theme: () => document.body.classList.toggle("dark"),
-      keys: () => this.refs.keys.showModal(),
-      "hide-notice": () => (this.refs.notice.hidden = true),
-      undo: () => doc.undo(),
-      redo: () => doc.redo(),
-      clear: () => doc.clear(),
-      new: () => doc.adjust((now) => (now.selected = null)),
-      play: () => this.player.toggle(),
-      "zoom-in": () => stage.zoom(1.25),
-      "zoom-out": () => stage.zoom(0.8),
-      "zoom-fit": () => stage.fit(),
-      defaults: () => this.#useDefaults(),
-      "save-session": () => this.saver.saveSession(),
-      "load-session": () => this.refs["session-file"].click(),
-    };
-    actions[name]?.();
+    this.actions[name]?.();
   }
 
-  #useDefaults() {
-    const { defaults } = this.progress.model;
-    if (!defaults) return;
-    this.document.update((now) => {
-      Object.assign(now.defaults, defaults);
-      const object = now.objects.find((each) => each.id === now.selected);
-      if (object) Object.assign(object, defaults);
-    });
+  setSubtracting(isSubtracting) {
+    this.isSubtracting = isSubtracting;
+    this.refs.subtract.setAttribute("aria-pressed", String(isSubtracting));
+    this.draw();
+  }
+
+  // The brush's radius in pixels of the image.
+  setBrush(radius) {
+    const { image } = this;
+    const most = image ? Math.max(image.width, image.height) / 4 : 500;
+    this.brushRadius = Math.min(most, Math.max(0.5, radius));
+    this.refs["brush-size"].value = Math.log(this.brushRadius) / Math.log(1.06);
+    this.refs["brush-text"].textContent = `${Math.round(2 * this.brushRadius)} px`;
+    this.draw();
+  }
+
+  // A sentence in the place of the tool's hint; "" brings the hint back.
+  help(text) {
+    const isWords = this.tool === "text";
+    this.refs.hint.textContent = text || HINTS[this.tool];
+    this.refs.hint.hidden = isWords;
   }
 
   setTool(tool) {
@@ -127,8 +145,9 @@ class App {
     this.refs.tools.querySelectorAll("button").forEach((button) => {
       button.setAttribute("aria-checked", String(button.dataset.tool === tool));
     });
-    this.refs.hint.textContent = HINTS[tool];
-    this.refs.hint.hidden = tool === "text";
+    this.help("");
+    this.stage.pointer = null;
+    this.refs.brush.hidden = !BRUSHES.includes(tool);
     this.refs.words.hidden = tool !== "text";
     this.refs.chips.hidden = tool !== "text" || !this.refs.chips.children.length;
     this.refs.canvas.dataset.tool = tool;
@@ -165,34 +184,56 @@ class App {
     return this.player.step ?? object.iterations;
   }
 
-  setImage(image) {
+  // Show an image with the work that was kept of it here (`kept`), or in the folder's file (`session`).
+  setImage(image, kept, session) {
     this.player.stop();
     this.image = image;
+    this.picked = null;
     this.solver.forget();
-    this.document.reset();
+    this.document.reset(kept);
     this.panels.setImage(image);
     this.stage.setImage(image);
+    this.keeper.rest();
+    if (image.folderName) this.folder.reconcile(image, kept, session);
+    this.setBrush(Math.max(2, Math.min(image.width, image.height) / 30));
     this.refs["full-size"].textContent = `${image.width} × ${image.height} pixels`;
     this.refs.page.dataset.image = image.id;
+    if (kept?.now.objects.length) this.messages.hint("Your work on this image is back.");
     this.progress.prepare();
   }
 
-  // A request about the image; if the server had to forget the image, it is sent again first.
-  async request(name, details = {}) {
-    const { image } = this;
+  // Whether an object's mask is known to hold no pixel.
+  isEmpty(object) {
+    return this.stage.pictures.isEmpty(object);
+  }
+
+  // A request about an image; if the server had to forget the image, it is sent again first.
+  async request(name, details = {}, image = this.image, isWanted = () => true) {
+    const ask = () => this.server.ask(name, { image: image.id, ...details }, isWanted);
     try {
-      return await this.server.ask(name, { image: image.id, ...details });
+      return await ask();
     } catch (error) {
       if (error.code !== "image_gone") throw error;
       await image.send();
-      return this.server.ask(name, { image: image.id, ...details });
+      return ask();
     }
   }
 
-  // Resolves when nothing is on its way any more.
-  async settled() {
+  // Resolves when all that is visible is computed. Throws what keeps an object from that.
+  async settled(isWanted = () => true) {
     this.solver.sync();
-    while (this.solver.busy) await new Promise((resolve) => setTimeout(resolve, 30));
+    while (this.solver.busy && isWanted()) {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      this.#checkFailures();
+    }
+    this.#checkFailures();
+  }
+
+  #checkFailures() {
+    if (this.image.trouble) throw new Error(`The image could not be read: ${this.image.trouble}`);
+    const failed = this.document.visible.find((object) => this.solver.failure(object));
+    if (!failed) return;
+    throw new Error(`${failed.name} could not be computed (${this.solver.failure(failed)}): hide or change it.`);
   }
 
   draw() {
@@ -204,7 +245,9 @@ class App {
     this.frame = null;
     this.stage.draw();
     this.panels.draw();
-    this.sidebar.draw();
+    this.objectList.draw();
+    this.settings.draw();
+    this.folder.draw();
     this.progress.draw();
     const { refs, document: doc } = this;
     refs.percent.textContent = `${Math.round(this.stage.view.scale * 100)} %`;

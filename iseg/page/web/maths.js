@@ -56,26 +56,22 @@ export function upsample(map, side, width, height, out) {
   return out;
 }
 
-// Scores and thresholds of K objects -> labels: k + 1 where object k has the highest score of those at or above their
-// own threshold (the first of equals), 0 elsewhere.
-export function decide(scores, thresholds, labels, best) {
+// Claims {scores, threshold} of K objects, made one at a time -> labels: k + 1 where object k has the highest score of
+// those at or above their own threshold (the first of equals), 0 elsewhere.
+export function decide(claims, labels, best) {
   labels.fill(0);
-  if (scores.length === 1) {
-    const limit = Math.fround(thresholds[0]);
-    const only = scores[0];
-    for (let i = 0; i < labels.length; i++) labels[i] = only[i] >= limit && only[i] > 0 ? 1 : 0;
-    return labels;
-  }
   best.fill(0);
-  scores.forEach((score, k) => {
-    const limit = Math.fround(thresholds[k]);
+  let label = 0;
+  for (const { scores, threshold } of claims) {
+    label++;
+    const limit = Math.fround(threshold);
     for (let i = 0; i < labels.length; i++) {
-      if (score[i] >= limit && score[i] > best[i]) {
-        best[i] = score[i];
-        labels[i] = k + 1;
+      if (scores[i] >= limit && scores[i] > best[i]) {
+        best[i] = scores[i];
+        labels[i] = label;
       }
     }
-  });
+  }
   return labels;
 }
 

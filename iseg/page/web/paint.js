@@ -34,11 +34,25 @@ export function paintOverlay(image, labels, width, height, colours, opacity, out
     const pixel = image[i];
     out[i] = (255 << 24) | (b[(pixel >> 16) & 255] << 16) | (g[(pixel >> 8) & 255] << 8) | r[pixel & 255];
   }
-  const light = colours.map((colour) => pack(...rgb(colour).map((value) => Math.floor(0.25 * value + 0.75 * 255))));
+  const light = lightOf(colours);
   outline(labels, width, height, (i) => {
     if (labels[i]) out[i] = light[labels[i] - 1];
   });
 }
+
+// The objects' colours alone, as transparent as `opacity` says; packed pixels of 0 elsewhere.
+export function paintLayer(labels, width, height, colours, opacity, out) {
+  const alpha = Math.round(255 * opacity);
+  const table = Uint32Array.from([0, ...colours.map((colour) => (pack(...rgb(colour)) & 0xffffff) | (alpha << 24))]);
+  for (let i = 0; i < labels.length; i++) out[i] = table[labels[i]];
+  const light = lightOf(colours);
+  outline(labels, width, height, (i) => {
+    if (labels[i]) out[i] = light[labels[i] - 1];
+  });
+}
+
+const lightOf = (colours) =>
+  colours.map((colour) => pack(...rgb(colour).map((value) => Math.floor(0.25 * value + 0.75 * 255))));
 
 function blend(value, opacity) {
   return Uint8Array.from({ length: 256 }, (_, below) => Math.round((1 - opacity) * below + opacity * value));

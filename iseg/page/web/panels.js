@@ -43,7 +43,7 @@ export class Panels {
   #dots({ context, width }) {
     const scale = width / this.app.image.width;
     for (const { marks, colour, hidden } of this.app.document.now.objects) {
-      if (!marks || hidden) continue;
+      if (hidden) continue;
       context.strokeStyle = context.fillStyle = colour;
       context.lineWidth = 2;
       for (const [x, y] of marks.points) context.fillRect(x * scale - 2.5, y * scale - 2.5, 5, 5);

@@ -2,7 +2,9 @@
 // view size, the strip below it one at thumbnail size.
 
 import { decide, unit, upsample } from "./maths.js";
-import { paintHeat, paintMask, paintOverlay } from "./paint.js";
+import { isCorrected } from "./objects.js";
+import { paintHeat, paintLayer, paintMask, paintOverlay } from "./paint.js";
+import { claims } from "./regions.js";
 import { mapAt } from "./solver.js";
 
 export const PANELS = [
@@ -13,12 +15,15 @@ export const PANELS = [
   ["overlay", "Overlay"],
 ];
 
+const KEPT = 48; // objects whose scores are kept
+
 export class Pictures {
   constructor(app, canvas) {
     this.app = app;
     this.canvas = canvas ?? document.createElement("canvas");
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
-    this.scores = new Map(); // object id -> {map, buffer}
+    this.scores = new Map(); // object id -> {maps, iteration, buffer}
+    this.claims = new Map(); // object id -> {parts it was made of, buffer}, of those that were corrected
   }
 
   setImage(bitmap, width, height) {
@@ -32,8 +37,10 @@ export class Pictures {
     this.labels = new Uint8Array(area);
     this.best = new Float32Array(area);
     this.heat = new Float32Array(area);
+    this.spare = new Float32Array(area);
     this.scores.clear();
-    this.painted = null;
+    this.claims.clear();
+    this.painted = this.layerSignature = null;
     this.put(this.pixels);
   }
 
@@ -42,29 +49,64 @@ export class Pictures {
     this.context.putImageData(this.data, 0, 0);
   }
 
-  // Scores of an object at this size; computed anew only when its map changed.
+  // Scores of an object at this size; computed anew only when its map changed. Of many objects, those beyond the first
+  // `KEPT` share one buffer: their scores hold only until the next object's are asked for.
   scoresOf(object) {
     const maps = this.app.solver.mapsOf(object);
     if (!maps) return null;
     const iteration = this.app.iterationOf(object);
     const kept = this.scores.get(object.id);
     if (kept && kept.maps === maps && kept.iteration === iteration) return kept.buffer;
-    const buffer = kept?.buffer ?? new Float32Array(this.width * this.height);
+    const isKept = kept || this.scores.size < KEPT;
+    const buffer = kept?.buffer ?? (isKept ? new Float32Array(this.width * this.height) : this.heat);
     upsample(unit(mapAt(maps, object, iteration)), maps.side, this.width, this.height, buffer);
-    this.scores.set(object.id, { maps, iteration, buffer });
+    if (isKept) this.scores.set(object.id, { maps, iteration, buffer });
     return buffer;
+  }
+
+  // What an object asks for each pixel with, and the threshold for it; null while its maps are not there.
+  claimOf(object) {
+    const maps = this.app.solver.mapsOf(object);
+    if (!maps || !isCorrected(object)) return maps && { scores: this.scoresOf(object), threshold: object.threshold };
+    const kept = this.claims.get(object.id);
+    const { threshold, strokes, clean, marks } = object;
+    const parts = [maps, this.app.iterationOf(object), threshold, strokes, clean, marks];
+    if (kept && parts.every((part, i) => part === kept.parts[i])) return { scores: kept.buffer, threshold: 0 };
+    const isKept = kept || this.claims.size < KEPT;
+    const buffer = kept?.buffer ?? (isKept ? new Float32Array(this.width * this.height) : this.spare);
+    claims(this.scoresOf(object), object, this, this.app.image, buffer);
+    if (isKept) this.claims.set(object.id, { parts, buffer });
+    return { scores: buffer, threshold: 0 };
   }
 
   // Labels of what is shown: k + 1 is the k-th of the returned objects.
   decide() {
-    const objects = this.app.document.visible;
-    for (const id of this.scores.keys()) if (!objects.some((object) => object.id === id)) this.scores.delete(id);
-    const scores = objects.map((object) => this.scoresOf(object));
-    const thresholds = objects.filter((_, k) => scores[k]).map((object) => object.threshold);
-    const known = scores.filter(Boolean);
-    if (!known.length) this.labels.fill(0);
-    else decide(known, thresholds, this.labels, this.best);
-    return objects.filter((_, k) => scores[k]);
+    const { document: doc, solver } = this.app;
+    for (const kept of [this.scores, this.claims]) {
+      for (const id of kept.keys()) if (!doc.visible.some((object) => object.id === id)) kept.delete(id);
+    }
+    const objects = doc.visible.filter((object) => solver.mapsOf(object));
+    const claimOf = (object) => this.claimOf(object);
+    decide(
+      (function* () {
+        for (const object of objects) yield claimOf(object);
+      })(),
+      this.labels,
+      this.best,
+    );
+    this.#count(objects);
+    return objects;
+  }
+
+  #count(objects) {
+    const areas = new Uint32Array(256);
+    for (const label of this.labels) areas[label]++;
+    this.counts = new Map(objects.map(({ id }, k) => [id, areas[k + 1]]));
+  }
+
+  // Whether an object that is shown has no pixel, as of the last picture of labels.
+  isEmpty(object) {
+    return this.counts?.get(object.id) === 0;
   }
 
   // What decides a picture: while it stays the same, zoom and pan need no new pixels.
@@ -76,6 +118,7 @@ export class Pictures {
       this.app.iterationOf(object),
       object.threshold,
       object.colour,
+      isCorrected(object) && JSON.stringify([object.clean, object.strokes.map(({ order }) => order), object.marks]),
     ];
     return [panel, doc.now.opacity, subject?.id, ...doc.visible.map(each)].join();
   }
@@ -91,6 +134,21 @@ export class Pictures {
     else
       paintOverlay(this.pixels, this.labels, this.width, this.height, colours, this.app.document.now.opacity, this.out);
     return this.put(this.out);
+  }
+
+  // The overlay without the image: the objects' colours alone, transparent elsewhere.
+  layer() {
+    const { opacity } = this.app.document.now;
+    const signature = this.signature("layer");
+    this.layerCanvas ??= document.createElement("canvas");
+    if (this.layerSignature === signature) return this.layerCanvas;
+    this.layerSignature = signature;
+    const colours = this.decide().map((object) => object.colour);
+    const data = new ImageData(this.width, this.height);
+    paintLayer(this.labels, this.width, this.height, colours, opacity, new Uint32Array(data.data.buffer));
+    [this.layerCanvas.width, this.layerCanvas.height] = [this.width, this.height];
+    this.layerCanvas.getContext("2d").putImageData(data, 0, 0);
+    return this.layerCanvas;
   }
 
   paintMap(seed) {

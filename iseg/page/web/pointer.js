@@ -1,82 +1,196 @@
 // Mouse, pen and touch on the stage: what a press and a drag mean in each tool. Also the keyboard's cross-hair.
 
-const NEAR = 3; // screen pixels: points of a line closer than this are left out, boxes smaller than this ignored
+import { markAt, moved, objectAt } from "./picking.js";
+import { Pinch } from "./pinch.js";
+
+const NEAR = 3; // screen pixels: points of a line closer than this are left out, a drag shorter than this is a click
 const WHEEL = 1.0015;
+const BRUSHES = ["brush", "eraser"];
 
 export function listen(app) {
   const { stage } = app;
   const { canvas } = stage;
+  const pinch = new Pinch(app, place);
   let drag = null;
 
-  const place = (event) => {
+  function place(event) {
     const { left, top } = canvas.getBoundingClientRect();
     return [event.clientX - left, event.clientY - top];
-  };
+  }
 
   canvas.addEventListener("pointerdown", (event) => {
     if (!app.image || app.isGalleryOpen) return;
     canvas.focus({ preventScroll: true });
     stage.cursor = null;
-    const at = place(event);
-    const point = stage.view.toImage(...at);
-    const removes = event.button === 2 || event.altKey;
-    if (event.button === 1 || (event.button === 0 && (app.tool === "move" || app.tool === "text"))) {
-      drag = { kind: "pan", last: at };
-    } else if (!isInside(app, point)) {
+    if (pinch.down(event)) {
+      cancel(); // two fingers move the view: what the first one began is no mark
       return;
-    } else if (removes) {
-      mark(app, "negative", point);
-    } else if (event.button === 0 && app.tool === "point") {
-      mark(app, "points", point);
-    } else if (event.button === 0) {
-      drag = { kind: app.tool, start: at, last: at, points: [point] };
     }
+    drag = begin(app, event, place(event));
     if (drag) canvas.setPointerCapture(event.pointerId);
     event.preventDefault();
   });
 
   canvas.addEventListener("pointermove", (event) => {
-    if (!drag) return;
+    if (pinch.move(event)) return;
     const at = place(event);
-    if (drag.kind === "pan") {
-      stage.view.pan(at[0] - drag.last[0], at[1] - drag.last[1]);
-      drag.last = at;
-    } else if (Math.hypot(at[0] - drag.last[0], at[1] - drag.last[1]) >= NEAR) {
-      drag.points.push(clamp(app, stage.view.toImage(...at)));
-      drag.last = at;
-      stage.draft = draftOf(app, drag);
-    }
-    app.draw();
+    stage.pointer = BRUSHES.includes(app.tool) ? at : null;
+    if (drag) go(app, drag, at);
+    if (drag || stage.pointer) app.draw();
   });
 
-  const end = (event) => {
-    if (!drag) return;
-    const { kind, points } = drag;
-    if (event.type === "pointerup" && kind === "line") mark(app, "lines", points);
-    if (event.type === "pointerup" && kind === "box" && points.length > 1) {
-      const box = boxOf(points);
-      if (box[2] - box[0] >= 1 && box[3] - box[1] >= 1) mark(app, "boxes", box);
-    }
+  const cancel = () => {
     drag = stage.draft = null;
     app.draw();
   };
-  canvas.addEventListener("pointerup", end);
-  canvas.addEventListener("pointercancel", end);
+  app.cancelDrag = () => {
+    const isDragging = drag !== null;
+    if (isDragging && drag.kind === "mark" && drag.moved) app.document.undo();
+    cancel();
+    return isDragging;
+  };
+  canvas.addEventListener("pointerup", (event) => {
+    if (!pinch.up(event) && drag) end(app, drag);
+    cancel();
+  });
+  canvas.addEventListener("pointercancel", (event) => {
+    pinch.up(event);
+    cancel();
+  });
+  canvas.addEventListener("pointerleave", () => {
+    stage.pointer = null;
+    app.draw();
+  });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  canvas.addEventListener(
-    "wheel",
-    (event) => {
-      if (!app.image) return;
-      event.preventDefault();
-      if (event.shiftKey) {
-        stage.view.pan(-event.deltaY - event.deltaX, 0);
-        app.draw();
-      } else stage.zoom(WHEEL ** -event.deltaY, ...place(event));
-    },
-    { passive: false },
-  );
+  canvas.addEventListener("wheel", (event) => turn(app, event, place(event)), { passive: false });
   canvas.addEventListener("keydown", (event) => moveCursor(app, event));
   canvas.addEventListener("blur", () => app.draw());
+}
+
+// What a press begins: {kind, ...}, null if it is done at once or means nothing.
+function begin(app, event, at) {
+  const { tool, stage } = app;
+  const point = stage.view.toImage(...at);
+  const removes = event.button === 2 || event.altKey || app.isSubtracting;
+  const base = { start: at, last: at, points: [clamp(app, point)], removes };
+  if (event.button === 1 || app.isSpaceHeld || (event.button === 0 && tool === "text")) {
+    app.isSpaceUsed = app.isSpaceHeld;
+    return { ...base, kind: "pan" };
+  }
+  if (BRUSHES.includes(tool)) return { ...base, kind: "brush", removes: removes || tool === "eraser" };
+  const mark = markAt(app, at, event.pointerType, tool !== "select");
+  if (mark && event.button === 2) return void removeMark(app, mark);
+  const isPlain = event.button === 0 && !event.altKey;
+  if (mark && isPlain && ["select", "point"].includes(tool)) return { ...base, kind: "mark", mark };
+  if (tool === "select") return event.button === 0 ? { ...base, kind: "select", point } : null;
+  if (tool === "box" && isPlain) return { ...base, kind: "box", toSelected: event.shiftKey };
+  if (!isInside(app, point)) return null;
+  if (removes || tool === "point") {
+    const kind = removes ? "negative" : "points";
+    if (event.pointerType === "touch") return { ...base, kind: "tap", of: kind }; // it may become a pinch
+    return void add(app, kind, point);
+  }
+  return event.button === 0 ? { ...base, kind: tool } : null;
+}
+
+function go(app, drag, at) {
+  const { stage } = app;
+  const [dx, dy] = [at[0] - drag.last[0], at[1] - drag.last[1]];
+  const isFar = Math.hypot(at[0] - drag.start[0], at[1] - drag.start[1]) >= NEAR;
+  if (drag.kind === "select" && isFar) drag.kind = "pan";
+  if (drag.kind === "pan") {
+    stage.view.pan(dx, dy);
+    drag.last = at;
+  } else if (drag.kind === "mark" && (drag.moved || isFar)) {
+    moveMark(app, drag, dx / stage.view.scale, dy / stage.view.scale);
+    drag.last = at;
+  } else if (["line", "box", "brush"].includes(drag.kind) && Math.hypot(dx, dy) >= spacing(app, drag)) {
+    drag.points.push(clamp(app, stage.view.toImage(...at)));
+    drag.last = at;
+  }
+  stage.draft = draftOf(app, drag);
+}
+
+// Points of a stroke lie at most a quarter of the brush's radius apart, on the screen.
+const spacing = (app, { kind }) =>
+  kind === "brush" ? Math.max(NEAR, (app.brushRadius * app.stage.view.scale) / 4) : NEAR;
+
+function end(app, drag) {
+  const { kind, points, removes } = drag;
+  if (kind === "line") add(app, "lines", points);
+  else if (kind === "tap") add(app, drag.of, points[0]);
+  else if (kind === "brush") paint(app, points, removes);
+  else if (kind === "box" && points.length > 1) {
+    const box = boxOf(points);
+    if (box[2] - box[0] >= 1 && box[3] - box[1] >= 1) add(app, "boxes", box, drag.toSelected);
+  } else if (kind === "mark") {
+    app.picked = drag.mark;
+    app.document.seal();
+  } else if (kind === "select") {
+    app.picked = null;
+    const object = isInside(app, drag.point) ? objectAt(app, drag.point) : null;
+    app.document.adjust((now) => (now.selected = object?.id ?? now.selected));
+  }
+}
+
+function add(app, kind, value, toSelected = false) {
+  const rounded = kind === "lines" ? value.map(round) : round(value);
+  const problem = app.document.addMark(kind, rounded, toSelected);
+  if (problem) app.messages.hint(problem);
+}
+
+function paint(app, points, erases) {
+  const stroke = { points: points.map(round), radius: app.brushRadius, erases };
+  const problem = app.document.addStroke(stroke);
+  if (problem) app.messages.hint(problem);
+}
+
+function moveMark(app, drag, dx, dy) {
+  const { id, kind, index } = drag.mark;
+  const tag = `move ${id} ${kind} ${index} ${drag.start}`;
+  const inside = (point) => round(clamp(app, point));
+  drag.free ??= app.document.selected.marks[kind][index]; // unrounded, so that slow drags do not lose their way
+  drag.free = moved(drag.free, drag.mark, dx, dy, (point) => clamp(app, point));
+  app.document.edit(id, (object) => (object.marks[kind][index] = moved(drag.free, drag.mark, 0, 0, inside)), tag);
+  drag.moved = true;
+}
+
+export function removeMark(app, { id, kind, index }) {
+  app.picked = null;
+  app.document.edit(id, (object) => object.marks[kind].splice(index, 1));
+}
+
+// Pixels to a tenth: enough for any grid, and short in a saved session.
+const round = (values) => values.map((value) => Math.floor(value * 10) / 10);
+
+function draftOf(app, { kind, points, removes }) {
+  if (kind === "brush") return { brush: { points, radius: app.brushRadius, erases: removes }, colour: colourOf(app) };
+  if (kind === "line") return { colour: colourOf(app), marks: { lines: [points] } };
+  return kind === "box" ? { colour: "#3b5bdb", marks: { boxes: [boxOf(points)] } } : null;
+}
+
+const colourOf = (app) => app.document.selected?.colour ?? "#3b5bdb";
+
+function boxOf(points) {
+  const [[ax, ay], [bx, by]] = [points[0], points.at(-1)];
+  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
+}
+
+function isInside({ image }, [x, y]) {
+  return x >= 0 && y >= 0 && x < image.width && y < image.height;
+}
+
+function clamp({ image }, [x, y]) {
+  return [Math.min(Math.max(x, 0), image.width - 0.1), Math.min(Math.max(y, 0), image.height - 0.1)];
+}
+
+function turn(app, event, at) {
+  if (!app.image || app.isGalleryOpen) return;
+  event.preventDefault();
+  if (event.shiftKey) {
+    app.stage.view.pan(-event.deltaY - event.deltaX, 0);
+    app.draw();
+  } else app.stage.zoom(WHEEL ** -event.deltaY, ...at);
 }
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -91,37 +205,8 @@ function moveCursor(app, event) {
     const [dx, dy] = ARROWS[event.key];
     stage.cursor = clamp(app, [stage.cursor[0] + dx * step, stage.cursor[1] + dy * step]);
   } else {
-    mark(app, event.altKey ? "negative" : "points", [...stage.cursor]);
+    add(app, event.altKey || app.isSubtracting ? "negative" : "points", [...stage.cursor]);
   }
   event.preventDefault();
   app.draw();
-}
-
-function mark(app, kind, value) {
-  const rounded = kind === "lines" ? value.map(round) : round(value);
-  if (!app.document.addMark(kind, rounded)) {
-    app.messages.hint("First mark what belongs to the object; then right-click what does not.");
-  }
-}
-
-// Pixels to a tenth: enough for any grid, and short in a saved session.
-const round = (values) => values.map((value) => Math.floor(value * 10) / 10);
-
-function draftOf(app, { kind, points }) {
-  const target = app.document.selected;
-  const colour = kind === "line" && target?.marks ? target.colour : "#3b5bdb";
-  return { colour, marks: kind === "line" ? { lines: [points] } : { boxes: [boxOf(points)] } };
-}
-
-function boxOf(points) {
-  const [[ax, ay], [bx, by]] = [points[0], points.at(-1)];
-  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
-}
-
-function isInside({ image }, [x, y]) {
-  return x >= 0 && y >= 0 && x < image.width && y < image.height;
-}
-
-function clamp({ image }, [x, y]) {
-  return [Math.min(Math.max(x, 0), image.width - 0.1), Math.min(Math.max(y, 0), image.height - 0.1)];
 }

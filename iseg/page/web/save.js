@@ -1,13 +1,12 @@
-// Saving: exports come from the server at the image's own size; the session (marks and settings) from here.
+// Saving: exports are made by the server at the image's own size; the session (the work itself) is made here.
 
-import { SETTINGS } from "./document.js";
-
-const FORMAT = "iseg-session";
-const COLOUR = /^#[0-9a-f]{6}$/i;
+import { toRequest } from "./objects.js";
+import { adoptSession, parseSession, sessionOf } from "./session.js";
 
 export class Saver {
   constructor(app, refs) {
     this.app = app;
+    this.refs = refs;
     refs.page.querySelectorAll("[data-save]").forEach((button) => {
       button.addEventListener("click", () => this.#guard(() => this.exportAs(button.dataset.save)));
     });
@@ -22,40 +21,58 @@ export class Saver {
     try {
       await work();
     } catch (error) {
-      this.app.messages.error(error.message);
+      if (error.code === "superseded") this.app.messages.hint("Nothing was saved.");
+      else this.app.messages.error(error.message);
     }
   }
 
-  async exportAs(kind) {
-    const { document: doc } = this.app;
-    if (!this.app.image || !doc.visible.length) throw new Error("There is nothing to save yet: mark an object first.");
-    this.app.player.stop();
-    this.app.progress.setBusy("Saving…");
+  // Ask the server for a file while the page says so and offers to stop; then fetch it.
+  async #make(work) {
+    let isWanted = true;
+    this.app.progress.setBusy("Saving…", () => {
+      isWanted = false;
+      this.app.server.ask("cancel").catch(() => {});
+    });
     try {
-      await this.app.settled(); // what is shown now, not what it was before the last change
-      const objects = doc.visible.map(({ id, hidden, ...rest }) => rest);
-      const answer = await this.app.request("export", { kind, objects, opacity: doc.now.opacity });
-      const bytes = Uint8Array.from(atob(answer.data), (letter) => letter.charCodeAt(0));
-      download(new Blob([bytes], { type: answer.type }), answer.name);
+      const answer = await work(() => isWanted);
+      if (!isWanted) return;
+      fetchFile(answer);
       this.app.messages.done(`Saved ${answer.name}`);
+      if (answer.empty.length)
+        this.app.messages.hint(`Not in the file, since the mask is empty: ${shorten(answer.empty)}.`);
     } finally {
       this.app.progress.setBusy("");
     }
   }
 
+  async exportAs(kind) {
+    const { document: doc, image } = this.app;
+    if (!image || !doc.visible.length) throw new Error("There is nothing to save yet: mark an object first.");
+    this.app.player.stop();
+    await this.#make(async (isWanted) => {
+      await this.app.settled(isWanted); // what is shown now, not what it was before the last change
+      const details = { kind, objects: doc.visible.map(toRequest), opacity: doc.now.opacity };
+      return this.app.request("export", details, image, isWanted);
+    });
+  }
+
+  // All images of the folder as one data set.
+  async exportFolder(kind) {
+    await this.#guard(async () => {
+      await this.app.keeper.flush();
+      await this.app.folder.idle();
+      await this.#make((isWanted) => this.app.server.ask("folder_export", { kind }, isWanted));
+    });
+  }
+
   saveSession() {
     const { image, document: doc } = this.app;
     if (!image) return this.app.messages.hint("There is nothing to save yet: open an image first.");
-    const { id, name, width, height } = image;
-    const session = {
-      format: FORMAT,
-      version: 1,
-      image: { id, name, width, height },
-      opacity: doc.now.opacity,
-      objects: doc.now.objects,
-    };
-    const stem = name.replace(/\.[^.]*$/, "") || "image";
-    download(new Blob([JSON.stringify(session, null, 1)], { type: "application/json" }), `${stem}_session.json`);
+    const stem = image.name.replace(/^.*\//, "").replace(/\.[^.]*$/, "") || "image";
+    const text = JSON.stringify(sessionOf(image, doc.now), null, 1);
+    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    follow(url, `${stem}_session.json`);
+    setTimeout(() => URL.revokeObjectURL(url), 30_000);
     return undefined;
   }
 
@@ -70,76 +87,19 @@ export class Saver {
       );
     }
     if (image.id !== id) this.app.messages.hint(`This session was made on another image: ${name}.`);
-    doc.update((now) => {
-      now.objects = session.objects.map((object) => ({ ...object, id: now.next++ }));
-      now.selected = now.objects[0]?.id ?? null;
-      now.opacity = session.opacity;
-    });
+    doc.update((now) => adoptSession(now, session));
   }
 }
 
-// A session as a checked object. Throws what is wrong in words.
-export function parseSession(text, limits) {
-  let value;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new Error("The session is not JSON: expected a file saved with “Session”.");
-  }
-  if (value?.format !== FORMAT || value.version !== 1)
-    throw new Error("The file is not a session: expected one saved with “Session”.");
-  const { image, objects } = value;
-  if (!image || typeof image.name !== "string" || !Number.isInteger(image.width) || !Number.isInteger(image.height)) {
-    throw new Error("The session does not say which image it is of.");
-  }
-  if (!Array.isArray(objects) || objects.length > limits.max_objects) {
-    throw new Error(`The session holds no list of at most ${limits.max_objects} objects.`);
-  }
-  return {
-    image,
-    opacity: within(value.opacity, "opacity", 0, 1),
-    objects: objects.map((each) => parseObject(each, limits)),
-  };
+function shorten(names) {
+  return names.length > 6 ? `${names.slice(0, 6).join(", ")} and ${names.length - 6} more` : names.join(", ");
 }
 
-function parseObject(value, limits) {
-  const { name, colour, marks, words } = value ?? {};
-  if (typeof name !== "string" || !COLOUR.test(colour))
-    throw new Error("An object of the session has no name or colour.");
-  const object = { name: name.slice(0, 60), colour, hidden: value.hidden === true };
-  const most = { iterations: limits.max_iterations, threshold: 1, entropy: 1, enhancement: 10 };
-  for (const setting of SETTINGS)
-    object[setting] = within(value[setting], `${setting} of ${object.name}`, 0, most[setting]);
-  if (words) {
-    const { phrases, index } = words;
-    const isGood =
-      Array.isArray(phrases) && phrases.every((phrase) => typeof phrase === "string") && phrases[index] !== undefined;
-    if (!isGood) throw new Error(`The words of ${object.name} cannot be read.`);
-    return { ...object, words: { phrases, index } };
-  }
-  const tuples = (list, length) =>
-    Array.isArray(list) &&
-    list.every((each) => Array.isArray(each) && each.length === length && each.every(Number.isFinite));
-  const isGood =
-    marks &&
-    tuples(marks.points, 2) &&
-    tuples(marks.negative, 2) &&
-    tuples(marks.boxes, 4) &&
-    Array.isArray(marks.lines) &&
-    marks.lines.every((line) => line.length && tuples(line, 2));
-  if (!isGood) throw new Error(`The marks of ${object.name} cannot be read.`);
-  const { points, negative, lines, boxes } = marks;
-  return { ...object, marks: { points, negative, lines, boxes } };
+function fetchFile({ key, name }) {
+  follow(new URL(`saved/${key}`, document.baseURI).href, name);
 }
 
-function within(value, name, low, high) {
-  if (!Number.isFinite(value) || value < low || value > high)
-    throw new Error(`The session's ${name} is ${value}: expected ${low}..${high}.`);
-  return value;
-}
-
-function download(blob, name) {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+function follow(href, download) {
+  const link = Object.assign(document.createElement("a"), { href, download });
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 30_000);
 }

@@ -2,16 +2,21 @@
 // kept, so undo, redo and settings that come back cost nothing. Iterations and threshold are no part of it.
 
 import { decodeFloats } from "./maths.js";
+import { isMarked, toRequest, usesMarks } from "./objects.js";
 
-const KEPT = 60;
+const KEPT = 80; // maps beyond those of the objects there are
 const PAUSE = 60; // ms; while a slider moves, only where it rests is asked for
+const AGAIN = 1000; // ms until a request that failed is sent again; each further one waits twice as long
+const LONGEST = 30_000;
+const FINAL = ["input"]; // failures that stay while the object stays as it is
+const BLANK = { serial: 0, length: 1, count: 1, side: 1, steps: new Float32Array(1) }; // of what was only painted
 
 export class Solver {
   constructor(app) {
     this.app = app;
-    this.maps = new Map(); // key -> {side, count, length, steps}
-    this.failed = new Map(); // key -> message
-    this.asked = new Map(); // key -> promise
+    this.maps = new Map(); // key -> {serial, length, count, side, steps, found}
+    this.failed = new Map(); // key -> {message, isFinal, tries, after}
+    this.asked = new Set(); // keys
     this.shown = new Map(); // object id -> key of the maps it showed last
     this.timer = null;
     this.serial = 0; // tells maps apart
@@ -23,77 +28,94 @@ export class Solver {
     this.shown.clear();
   }
 
-  key(object) {
+  key(object, image = this.app.image) {
     const { entropy, enhancement, marks, words } = object;
-    const source = marks ? { marks } : { phrases: words.phrases, enhancement };
-    return JSON.stringify([this.app.image?.id, entropy, source]);
+    const isMixed = usesMarks(object);
+    const spoken = words && { phrases: words.phrases, enhancement, index: isMixed ? words.index : null };
+    return JSON.stringify([image?.id, entropy, isMixed ? marks : null, spoken]);
   }
 
   // Maps of an object: those it needs, or while they are on their way those it had; null if there are none yet.
   mapsOf(object) {
+    if (!isMarked(object) && !object.words) return object.strokes.length ? BLANK : null;
     const key = this.key(object);
     if (this.maps.has(key)) this.shown.set(object.id, key);
     return this.maps.get(key) ?? this.maps.get(this.shown.get(object.id)) ?? null;
   }
 
   isPending(object) {
+    if (!isMarked(object) && !object.words) return false;
     const key = this.key(object);
-    return !this.maps.has(key) && !this.failed.has(key);
+    return !this.maps.has(key) && !this.failed.get(key)?.isFinal;
   }
 
   failure(object) {
-    return this.failed.get(this.key(object)) ?? "";
+    return this.failed.get(this.key(object))?.message ?? "";
   }
 
   get busy() {
     return this.asked.size > 0 || this.app.document.visible.some((object) => this.isPending(object));
   }
 
-  soon() {
+  soon(pause = PAUSE) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.sync(), PAUSE);
+    this.timer = setTimeout(() => this.sync(), pause);
   }
 
   sync() {
     if (!this.app.image?.prepared) return;
+    let wait = Infinity;
     for (const object of this.app.document.visible) {
       const key = this.key(object);
-      if (!this.maps.has(key) && !this.failed.has(key) && !this.asked.has(key)) this.#ask(object, key);
+      if (!this.isPending(object) || this.asked.has(key)) continue;
+      const left = (this.failed.get(key)?.after ?? 0) - Date.now();
+      if (left > 0) wait = Math.min(wait, left);
+      else this.#ask(object, key);
     }
+    if (wait < Infinity) this.soon(wait);
   }
 
   // Maps of words, before there are objects for them. Throws what the server says.
-  async find(phrases, settings) {
-    const object = { words: { phrases, index: 0 }, ...settings };
-    const answer = await this.app.request("solve", { object, slot: "words" });
-    this.#keep(this.key({ ...object, words: { phrases: answer.phrases, index: 0 } }), answer);
-    return answer.phrases;
+  async find(phrases, settings, image) {
+    const marks = { points: [], negative: [], lines: [], boxes: [] };
+    const blank = { name: "", colour: "#000000", marks, strokes: [], clean: {} };
+    const object = { ...blank, words: { phrases, index: 0 }, ...settings };
+    const answer = await this.app.request("solve", { object: toRequest(object), slot: "words" }, image);
+    const words = { phrases: answer.phrases, index: 0 };
+    this.#keep(this.key({ ...object, words }, image), answer);
+    return answer;
   }
 
   async #ask(object, key) {
-    const { marks, words, entropy, enhancement, iterations, threshold } = object;
-    const source = marks ? { marks } : { words };
-    const slot = marks ? `object ${object.id}` : `words ${words.phrases.join(";")} ${object.id}`;
-    const wanted = { ...source, entropy, enhancement, iterations, threshold };
-    this.asked.set(key, true);
+    const { image } = this.app;
+    const { strokes, clean, ...wanted } = toRequest(object); // these do not change the map
+    this.asked.add(key);
     this.app.progress.watch();
     try {
-      this.#keep(key, await this.app.request("solve", { object: wanted, slot }));
+      this.#keep(key, await this.app.request("solve", { object: wanted, slot: `object ${object.id}` }, image));
     } catch (error) {
-      if (error.code !== "superseded") {
-        this.failed.set(key, error.message);
-        this.app.messages.error(error.message);
-      }
+      if (error.code !== "superseded") this.#fail(key, error, image);
     }
     this.asked.delete(key);
     this.soon();
     this.app.draw();
   }
 
+  #fail(key, error, image) {
+    const tries = (this.failed.get(key)?.tries ?? 0) + 1;
+    const after = Date.now() + Math.min(LONGEST, AGAIN * 2 ** (tries - 1));
+    this.failed.set(key, { message: error.message, isFinal: FINAL.includes(error.code), tries, after });
+    if (tries === 1 && error.code !== "loading" && image === this.app.image) this.app.messages.error(error.message);
+  }
+
   #keep(key, answer) {
     const [length, count, side] = answer.shape;
-    this.maps.set(key, { serial: ++this.serial, length, count, side, steps: decodeFloats(answer.steps) });
-    if (this.maps.size > KEPT) this.maps.delete(this.maps.keys().next().value);
+    const steps = decodeFloats(answer.steps);
+    this.failed.delete(key);
+    this.maps.set(key, { serial: ++this.serial, length, count, side, steps });
+    const needed = new Set([...this.shown.values(), ...this.app.document.now.objects.map((each) => this.key(each))]);
+    const spare = [...this.maps.keys()].filter((each) => each !== key && !needed.has(each));
+    spare.slice(0, Math.max(0, spare.length - KEPT)).forEach((each) => this.maps.delete(each));
   }
 }
 
@@ -102,6 +124,6 @@ export function mapAt(maps, object, iteration) {
   const { side, count, length, steps } = maps;
   const step = Math.min(iteration, length - 1);
   const area = side * side;
-  const start = (step * count + (object.words?.index ?? 0)) * area;
+  const start = (step * count + (count > 1 ? object.words.index : 0)) * area;
   return steps.subarray(start, start + area);
 }

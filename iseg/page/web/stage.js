@@ -1,6 +1,8 @@
 // The large canvas: the chosen picture under zoom and pan, and the marks on it.
 
+import { drawBrush, drawCursor, drawMarks } from "./markings.js";
 import { Pictures } from "./pictures.js";
+import { Tiles } from "./tiles.js";
 import { View } from "./view.js";
 
 const SHARP = 3; // from this zoom on, pixels are shown as squares
@@ -13,7 +15,9 @@ export class Stage {
     this.context = canvas.getContext("2d");
     this.view = new View();
     this.pictures = new Pictures(app);
-    this.draft = null; // a line or box that is being drawn
+    this.tiles = new Tiles(app);
+    this.draft = null; // a line, box or stroke that is being drawn
+    this.pointer = null; // where the brush is, on the stage
     this.cursor = null; // the keyboard's cross-hair, in image pixels
     new ResizeObserver(() => this.resize()).observe(box);
   }
@@ -21,6 +25,7 @@ export class Stage {
   setImage(image) {
     this.pictures.setImage(image.bitmap, image.viewWidth, image.viewHeight);
     this.cursor = this.draft = null;
+    this.tiles.forget();
     this.fit();
   }
 
@@ -55,98 +60,56 @@ export class Stage {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const zoom = (view.scale * image.width) / image.viewWidth;
     context.imageSmoothingEnabled = zoom * ratio < SHARP;
-    context.drawImage(this.pictures.canvas, view.x, view.y, image.width * view.scale, image.height * view.scale);
-    if (!this.app.peeking && (panel === "image" || panel === "overlay")) this.drawMarks();
-    if (this.cursor && document.activeElement === canvas) this.drawCursor();
+    const { x, y, scale } = view;
+    context.drawImage(this.pictures.canvas, x, y, image.width * scale, image.height * scale);
+    if (panel === "image" || panel === "overlay") this.drawTile(panel === "overlay");
+    if (!this.app.peeking && (panel === "image" || panel === "overlay")) drawMarks(this);
+    drawBrush(this);
+    if (this.cursor && document.activeElement === canvas) drawCursor(this);
   }
 
-  drawMarks() {
-    const { document: doc } = this.app;
-    for (const object of doc.now.objects) {
-      if (object.marks && !object.hidden) this.drawObject(object, object.id === doc.now.selected);
-    }
-    if (this.draft) this.drawObject({ colour: this.draft.colour, marks: this.draft.marks }, true);
-  }
-
-  drawObject({ marks, colour }, isSelected) {
-    const { context } = this;
-    context.globalAlpha = isSelected ? 1 : 0.55;
-    for (const line of marks.lines ?? []) this.stroke(line, colour, false);
-    for (const [x0, y0, x1, y1] of marks.boxes ?? []) {
-      this.stroke(
-        [
-          [x0, y0],
-          [x1, y0],
-          [x1, y1],
-          [x0, y1],
-          [x0, y0],
-        ],
-        colour,
-        true,
-      );
-    }
-    for (const point of marks.points ?? []) this.dot(point, colour, "+");
-    for (const point of marks.negative ?? []) this.dot(point, "#111418", "−");
-    context.globalAlpha = 1;
-  }
-
-  stroke(points, colour, isDashed) {
+  // The image at its own resolution, and the objects' colours over it again.
+  drawTile(withObjects) {
+    const tile = this.tiles.now();
+    if (!tile) return;
     const { context, view } = this;
-    context.beginPath();
-    points.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](...view.toStage(x, y)));
-    if (points.length === 1) context.lineTo(...view.toStage(points[0][0] + 0.01, points[0][1]));
-    context.lineCap = context.lineJoin = "round";
-    context.setLineDash([]);
-    context.strokeStyle = "#fff";
-    context.lineWidth = 7;
-    context.stroke();
-    if (isDashed) context.setLineDash([7, 5]);
-    context.strokeStyle = colour;
-    context.lineWidth = 4;
-    context.stroke();
-    context.setLineDash([]);
+    const [x0, y0, x1, y1] = tile.box;
+    const place = [...view.toStage(x0, y0), (x1 - x0) * view.scale, (y1 - y0) * view.scale];
+    context.drawImage(tile.picture, ...place);
+    if (!withObjects) return;
+    const { image } = this.app;
+    const [sx, sy] = [image.viewWidth / image.width, image.viewHeight / image.height];
+    context.drawImage(this.pictures.layer(), x0 * sx, y0 * sy, (x1 - x0) * sx, (y1 - y0) * sy, ...place);
   }
 
-  dot([x, y], colour, sign) {
-    const { context } = this;
-    const [sx, sy] = this.view.toStage(x, y);
-    context.beginPath();
-    context.arc(sx, sy, 8, 0, 7);
-    context.fillStyle = colour;
-    context.fill();
-    context.lineWidth = 2;
-    context.strokeStyle = "#fff";
-    context.stroke();
-    context.beginPath();
-    context.moveTo(sx - 4, sy);
-    context.lineTo(sx + 4, sy);
-    if (sign === "+") {
-      context.moveTo(sx, sy - 4);
-      context.lineTo(sx, sy + 4);
-    }
-    context.stroke();
+  // Lay what a box of the image holds into the stage.
+  show([x0, y0, x1, y1]) {
+    const { clientWidth: width, clientHeight: height } = this.box;
+    const { view } = this;
+    view.zoom(Math.min(width / (x1 - x0), height / (y1 - y0)) / 1.3 / view.scale, 0, 0);
+    const [x, y] = view.toStage((x0 + x1) / 2, (y0 + y1) / 2);
+    view.pan(width / 2 - x, height / 2 - y);
+    this.app.draw();
   }
 
-  drawCursor() {
-    const { context } = this;
-    const [x, y] = this.view.toStage(...this.cursor);
-    for (const [colour, width] of [
-      ["#fff", 4],
-      ["#111418", 1.5],
-    ]) {
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      context.beginPath();
-      for (const [dx, dy] of [
-        [1, 0],
-        [-1, 0],
-        [0, 1],
-        [0, -1],
-      ]) {
-        context.moveTo(x + 5 * dx, y + 5 * dy);
-        context.lineTo(x + 16 * dx, y + 16 * dy);
-      }
-      context.stroke();
-    }
+  // Zoom to the selected object: its mask, or where it has none all of the image.
+  zoomToObject() {
+    const { app, pictures } = this;
+    const label = pictures.decide().indexOf(app.document.selected) + 1;
+    const box = label ? boundsOf(pictures, label) : null;
+    if (!box) return this.fit();
+    const [sx, sy] = [app.image.width / pictures.width, app.image.height / pictures.height];
+    return this.show([box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy]);
   }
+}
+
+function boundsOf({ labels, width }, label) {
+  const box = [Infinity, Infinity, 0, 0];
+  labels.forEach((each, i) => {
+    if (each !== label) return;
+    const [x, y] = [i % width, Math.floor(i / width)];
+    [box[0], box[1]] = [Math.min(box[0], x), Math.min(box[1], y)];
+    [box[2], box[3]] = [Math.max(box[2], x + 1), Math.max(box[3], y + 1)];
+  });
+  return box[2] ? box : null;
 }

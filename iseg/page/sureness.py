@@ -1,0 +1,60 @@
+"""Whether words describe something that is in the image at all: TagCLIP's labels beside other words."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from huggingface_hub import try_to_load_from_cache
+from numpy.typing import NDArray
+
+from iseg.backbones.table import BackboneRow
+from iseg.data.classes import load_classes
+from iseg.errors import InputError
+from iseg.tagging.settings import load_tagging
+from iseg.tagging.tagger import Tagger
+from iseg.tagging.vocabulary import PHOTOGRAPHS, tagger_for
+
+BESIDE = "voc20"  # words that stand beside those asked for, where a model knows any word
+
+
+class Sureness:
+    """Says which words an image holds, where a CLIP is at hand: the small one for the embedded model, else CLIP
+    ViT-B/16 if it has been downloaded before. Nothing is downloaded here."""
+
+    def __init__(self) -> None:
+        self._tagger: Tagger | None = None
+        self._for: str | None = None
+        self._lock = threading.Lock()
+
+    def found(
+        self, image: NDArray[np.uint8], phrases: Sequence[str], row: BackboneRow, device: str
+    ) -> list[bool] | None:
+        """For each phrase whether the image (H, W, 3) holds it; None where this cannot be told.
+
+        The rule is TagCLIP's: the phrases stand beside the words the model knows (VOC's 20 where it knows any), and
+        those are found whose score lies above `threshold` of the range of all scores.
+        """
+        beside = row.words or [entry.word.word for entry in load_classes(BESIDE)]
+        asked = {phrase.casefold() for phrase in phrases}
+        names = [*dict.fromkeys(phrases), *(word for word in beside if word.casefold() not in asked)]
+        with self._lock:
+            tagger = self._load(row.name, device)
+            if tagger is None:
+                return None
+            try:
+                tags = tagger.tag(image, names)
+            except InputError:  # a word or a size that this CLIP cannot take
+                return None
+        chosen = {names[index] for index in tags.chosen}
+        return [phrase in chosen for phrase in phrases]
+
+    def _load(self, model: str, device: str) -> Tagger | None:
+        if self._for != model:
+            self._for, self._tagger = model, None
+            clip = load_tagging(PHOTOGRAPHS).model
+            if model == "tiny" or isinstance(try_to_load_from_cache(clip, "config.json"), str):
+                try:
+                    self._tagger = tagger_for(model, device=device)
+                except InputError:
+                    self._tagger = None
+        return self._tagger
