@@ -211,7 +211,7 @@ def bench(tmp_path_factory):
 
 
 def snapshot(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 def split(line, folder):
