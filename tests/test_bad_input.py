@@ -35,6 +35,9 @@ YAML = {
     "heads.yaml": "recipe: {self_heads: [0, 9], cross_weights: {8: 1}}",
     "no_heads.yaml": "recipe: {self_heads: [], cross_weights: {8: 1}}",
     "resolution.yaml": "recipe: {cross_weights: {99: 1}}",
+    "save.yaml": "classes: cat\nsave:",
+    "prompt.yaml": "classes: cat\nprompt:",
+    "no_model.yaml": "classes: cat\nmodel: []",
     "latin.yaml": "classes: caf\xe9",
 }
 
@@ -143,6 +146,13 @@ CASES = [
     ("@/good.png --config @/points.yaml", USAGE, r"--points: '1(\.0)?,2(\.0)?,3(\.0)?' is not a point"),
     ("@/good.png --config @/words.yaml", USAGE, r"@/words\.yaml: classes"),
     ("@/good.png --config @/object.yaml", USAGE, r"@/object\.yaml: not readable as YAML"),
+    ("@/good.png --config @/save.yaml", USAGE, r"save is null: expected a value"),
+    ("@/good.png --config @/prompt.yaml", USAGE, r"prompt is null: expected a value"),
+    ("@/good.png --config @/no_model.yaml", USAGE, r"@/no_model\.yaml: model is \[\]: expected a text"),
+    ("@/good.png --line '1,1 1000000000,1'", IMAGE, r"point \(1e\+09, 1\) is outside the image"),
+    ("@/good.png --boxes 1,1,5,5 --names cat;dog", USAGE, r"--names has 2 names for 1 boxes: expected one each"),
+    ("@/good.png --mask @/missing.png", IMAGE, r"@/missing\.png: no such image file"),
+    ("@/good.png --mask @/whole.jpg", IMAGE, r"mask @/whole\.jpg has 400x240 pixels: expected 40x24 pixels"),
     ("@/good.png --config", USAGE, r"--config: expected one argument"),
     # recipes and heads
     (
@@ -219,7 +229,7 @@ def bench(tmp_path_factory):
 
 
 def snapshot(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 def split(line, folder):

@@ -15,7 +15,7 @@ def say(line: str, error: bool = False) -> None:
     Results are files: a closed pipe (`| head -1`) ends the talk, not the work. A full disk is told once on stderr.
     """
     stream = sys.stderr if error else sys.stdout
-    text = printable(line)
+    text = line[: len(line) - len(line.lstrip(" "))] + printable(line)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         tqdm.write(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)  # leaves a bar whole

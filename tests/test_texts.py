@@ -1,0 +1,74 @@
+"""Text, YAML and JSON of people: whatever is wrong is one line that names the file."""
+
+import json
+
+import pytest
+import yaml
+
+from iseg.data.classes import load_classes
+from iseg.data.labels import read_labels
+from iseg.errors import InputError, echo, printable
+from iseg.texts import load_yaml, read_json, read_yaml
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: " + "1" * 5000, "value that is not what its tag says: Exceeds the limit"),
+        ("a: !!int 'x'", "value that is not what its tag says"),
+        ("a: !!bool 'maybe'", "value that is not what its tag says"),
+        ("a: !!timestamp 'x'", "value that is not what its tag says"),
+        ("a: " + "[" * 60 + "]" * 60, "nested too deeply"),
+        ("a: " + "[" * 5000, "nested too deeply"),
+        ("&a {b: *a}", "an anchor holds itself"),
+        (BOMB, "more than 100,000 values"),
+        ("a: 'b" + "x" * (1 << 20) + "'", "expected at most 1,048,576"),
+        ("1: 2", "key 1 is a int: expected a text"),
+    ],
+)
+def test_bad_yaml_is_one_line(tmp_path, text, message):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as raised:
+        read_yaml(path)
+    assert message in str(raised.value)
+    assert str(raised.value).startswith(str(path))
+    assert len(str(raised.value)) < 500
+    assert "\n" not in str(raised.value)
+
+
+def test_plain_values_are_read_as_they_look():
+    assert load_yaml("[2024-02-30, 0x10, 010, 1e-3, .5, 1:30]") == ["2024-02-30", "0x10", 10, 0.001, 0.5, "1:30"]
+    assert load_yaml("{a: &x [1], b: *x}") == {"a": [1], "b": [1]}
+    with pytest.raises(yaml.YAMLError):
+        load_yaml("\x00")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "1" * 5000 + "}", "{", "\udc80"])
+def test_bad_json_is_one_line(tmp_path, text):
+    path = tmp_path / "labels.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match=r"labels\.json: not readable as JSON") as raised:
+        read_json(path)
+    assert len(str(raised.value)) < 500
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path):
+    bom = b"\xef\xbb\xbf"
+    (tmp_path / "a.yaml").write_bytes(bom + b"classes: [cat, dog]")
+    (tmp_path / "a.json").write_bytes(bom + json.dumps({"x.jpg": ["dog"]}).encode())
+    (tmp_path / "a.csv").write_bytes(bom + b"name,labels\r\nx.jpg,dog\r\n")
+    classes = load_classes(tmp_path / "a.yaml")
+    assert [each.name for each in classes] == ["cat", "dog"]
+    assert read_labels(tmp_path / "a.json", classes) == read_labels(tmp_path / "a.csv", classes) == {"x": [2]}
+
+
+def test_what_is_shown_is_short_and_has_no_control_characters():
+    assert printable("a\x1b[31m\udc80\u202e\nb") == r"a\x1b[31m\x80\u202e b"
+    assert len(printable("x" * 9999)) <= 480
+    assert len(echo("x" * 9999)) <= 200
+    assert "too long" in echo(10**5000)
