@@ -80,17 +80,17 @@ def install(broken: dict[str, Exception] | None = None) -> list[FakeModel]:
     """Let the model "fake" be a `FakeModel`; the list fills with those made."""
     made: list[FakeModel] = []
 
-    def weights_digest(model: str, *_: str | None) -> str:
+    def weights_digest(model: str, *_: str | None) -> dict[str, str]:
         if model != "fake":
             raise InputError(f"no model {model!r}")
-        return "fake"
+        return {"unet": "fake"}
 
     def from_pretrained(_model: str, recipe: Recipe, *_: Any, **__: Any) -> FakeModel:
         made.append(FakeModel(recipe, broken))
         return made[-1]
 
     ISeg.from_pretrained = from_pretrained  # type: ignore[assignment, method-assign]  # a stand-in
-    outputs.weights_digest = weights_digest
+    outputs.weights_digest = weights_digest  # type: ignore[assignment]  # a stand-in
     outputs.row_name = lambda *_: "fake"
     outputs.precision = lambda model, backbone, dtype, device: pick_dtype(dtype, pick_device(device))
     return made

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from iseg import ClassWord, ISeg
 from iseg.backbones.table import BackboneRow
@@ -23,7 +23,8 @@ class ColourModel(ISeg):
 
     def __init__(self, delay: float = 0) -> None:
         backbone = BackboneRow("colours", [], {}, {}, image_size=GRID, words=list(COLOURS), note="knows colours")
-        components = UNetBackbone(backbone, "colours", None, None, None, None, None, torch.device("cpu"), torch.float32)
+        none = nn.Module()
+        components = UNetBackbone(backbone, "colours", None, none, None, none, None, torch.device("cpu"), torch.float32)
         super().__init__(components, Recipe(iterations=5, entropy=0.1, background=0.5))
         self.delay, self.passes, self.encoded = delay, 0, 0
 
@@ -32,7 +33,7 @@ class ColourModel(ISeg):
         return torch.stack([to_square(image, GRID, "torch") for image in images])
 
     def attend_latents(
-        self, latents: Tensor, words: Sequence[list[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
+        self, latents: Tensor, words: Sequence[Sequence[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
     ) -> list[Attended]:
         time.sleep(self.delay)
         self.passes += 1
@@ -43,7 +44,7 @@ class ColourModel(ISeg):
         targets = torch.tensor([COLOURS[word] for word in classes], dtype=torch.float32).reshape(-1, 3)
         likeness = (-4 * torch.cdist(cells, targets) ** 2).exp().T.reshape(-1, GRID, GRID)
         spans = [[k] for k in range(len(classes))]
-        return [Attended(likeness if classes else None, attention, spans, classes, sizes[0])]
+        return [Attended(likeness if classes else None, attention, spans, classes, (sizes[0][0], sizes[0][1]))]
 
 
 def blocks_image(height: int = 90, width: int = 150) -> np.ndarray:

@@ -86,6 +86,6 @@ def row_names() -> list[str]:
     return sorted(path.stem for path in (configs_folder() / "backbones").glob("*.yaml"))
 
 
-def with_sources(backbone: BackboneRow, sources: Sequence[str]) -> BackboneRow:
+def with_sources(backbone: BackboneRow, sources: Sequence[str | dict[str, Any]]) -> BackboneRow:
     """The same backbone with its weights from somewhere else."""
     return replace(backbone, sources=list(sources))

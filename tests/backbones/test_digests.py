@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_hub import Repository, small_model
@@ -279,6 +280,7 @@ class TestRecords:
     def test_a_broken_record_is_one_clear_line(self, hub, content):
         hub.repositories["some/model"] = Repository(small_model())
         record = get(row("some/model"), half=False).record
+        assert record is not None
         record.write_text(content)
         with pytest.raises(InputError, match=r"some%2Fmodel\.json: not a readable record of weights: delete it"):
             find.locate(row("some/model"))
@@ -286,7 +288,7 @@ class TestRecords:
 
 def test_sources_in_the_table():
     assert read_source("some/model", "x") == Source("some/model")
-    given = {"id": "some/model", "revision": "v1", "sha256": {UNET: "a" * 64}}
+    given: dict[str, Any] = {"id": "some/model", "revision": "v1", "sha256": {UNET: "a" * 64}}
     assert read_source(given, "x") == Source(**given)
     for bad, expected in (
         ({"id": 3}, "x: sources: .*id"),

@@ -4,6 +4,7 @@ import shutil
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -141,7 +142,7 @@ def test_modelscope_gets_plain_files_and_fp16_where_there_are_no_others(hub, mod
 
     asked = []
 
-    have = {}
+    have: dict[str, dict[str, bytes]] = {}
 
     def snapshot_download(identifier, revision=None, allow_patterns=None, local_files_only=False):
         if local_files_only:
@@ -161,7 +162,7 @@ def test_modelscope_gets_plain_files_and_fp16_where_there_are_no_others(hub, mod
         ("plain", UNUSED | small_model(), True, small_model()),
     ):
         have[f"some/{name}"] = files
-        source = {"id": f"modelscope:some/{name}", "revision": "v1"}
+        source: dict[str, Any] = {"id": f"modelscope:some/{name}", "revision": "v1"}
         row = with_sources(row, [source])
         assert find.locate(row, half=half) == tmp_path / "some" / name
         assert read_folder(tmp_path / "some" / name).keys() == expected.keys()

@@ -60,9 +60,9 @@ def test_large_layers_are_widened_in_parts(largest, monkeypatch):
     ):
         layer.half().float()  # rounded
         expected = layer(x)
-        layer = in_half(layer)
-        torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-6)
-        assert layer.weight.dtype == torch.float16
+        held = in_half(layer)
+        torch.testing.assert_close(held(x), expected, rtol=0, atol=1e-6)
+        assert held.weight.dtype == torch.float16
 
 
 @torch.inference_mode()

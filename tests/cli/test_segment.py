@@ -163,6 +163,7 @@ def test_settings_come_from_recipe_then_file_then_command_line(tmp_path):
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(content))
     job = read_job(["a.png", "--config", str(tmp_path / "all.yaml"), "--background", "power"])
     assert (job.recipe.iterations, job.recipe.entropy, job.recipe.background) == (7, 0.3, "power")
+    assert job.prompt is not None
     assert (job.prompt.classes, job.settings.model, job.images, job.save) == (
         ["cat", "dog"],
         "tiny",

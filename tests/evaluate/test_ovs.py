@@ -353,7 +353,7 @@ def test_sweep_prints_a_table_and_draws_a_plot(tmp_path, config, capsys, made):
     assert "entropy 0.1, enhancement 1.6" in printed
     with Image.open(tmp_path / "out" / "sweep.png") as image:
         assert image.size == (940, 520)
-        assert len(image.convert("P", palette=Image.Palette.ADAPTIVE).getcolors()) > 4
+        assert len(image.convert("P", palette=Image.Palette.ADAPTIVE).getcolors() or []) > 4
     assert len(json.loads((tmp_path / "out" / "variants.json").read_text())) == 8
 
 
@@ -365,10 +365,11 @@ def test_recipes_load_and_fit_their_classes(name):
     assert settings.tagging.clip.published == (name != "demo")
 
 
-def test_published_words_and_prompts(goldens):
-    words = json.loads((Path(goldens) / "g_class_names.json").read_text())
+def test_published_words_and_prompts(data):
+    words = json.loads((data / "g_class_names.json").read_text())
     for name, key in (("voc", "voc2012"), ("context", "voc_context"), ("coco", "coco_object")):
         clip = load_settings(["--config", f"ovs/{name}"], "test").tagging.clip
+        assert clip.names is not None
         assert [*clip.names, *clip.background] == words[key]
     voc = load_settings(["--config", "ovs/voc"], "test").recipe
     assert "background{context}" in voc.prompt

@@ -120,6 +120,7 @@ def test_stuff_is_prepared_and_opened(data_set):
     with pytest.warns(UserWarning, match=r"holds 2 images, the curated list has 2175"):
         items = open_items("stuff27", root=data_set)
     assert [item.name for item in items] == ["000000000001", "000000000003"]
+    assert items[0].label is not None
     label = read_label(items[0].label, 27)
     assert [names[label[y, x]] for y, x in ((5, 5), (18, 5), (13, 5))] == ["sky", "plant", "person"]
     assert label[0, 0] == 255
@@ -135,6 +136,7 @@ def test_cityscapes_is_prepared_and_opened(tmp_path):
     assert prepare_cityscapes27.main(["--root", str(tmp_path), "--workers", "1"]) == 0
     with pytest.warns(UserWarning, match=r"holds 1 images, val has 500"):
         (item,) = open_items("cityscapes27", root=tmp_path)
+    assert item.label is not None
     assert read_label(item.label, 27).tolist() == [[255, 255, 0, 1], [26, 26, 19, 255]]
     names = [entry.name for entry in load_classes("cityscapes27")]
     assert [names[k] for k in (0, 1, 19, 26)] == ["road", "sidewalk", "car", "bicycle"]

@@ -15,7 +15,7 @@ from fake_data import make_voc
 
 from iseg.backbones.table import load_row
 from iseg.evaluate import main
-from iseg.evaluate.config import load_evaluation
+from iseg.evaluate.config import Evaluation, load_evaluation
 from iseg.recipe import load_recipe
 
 ROOT = process_environment.ROOT
@@ -119,6 +119,7 @@ def test_published_recipes_are_those_of_the_paper():
     assert coco.context == f"{voc.context}, river, sea, railway, "
     assert (voc.iterations, voc.entropy, voc.background) == (10, 0.015, "power")
     assert (coco.iterations, coco.entropy, coco.background) == (10, 0.1, 0.45)
+    assert voc.cross_heads is not None
     assert (len(voc.cross_heads[32]), len(voc.cross_heads[16]), coco.cross_heads) == (9, 41, None)
     for recipe in (voc, coco):
         assert (recipe.enhancement, recipe.cluster, recipe.self_heads, recipe.working_size) == (1.6, True, [1, 2], 512)
@@ -134,8 +135,8 @@ def test_published_recipes_are_those_of_the_paper():
 
 @pytest.mark.parametrize("task", ["voc", "coco"])
 def test_switches_work_on_the_recipe(task):
-    published = load_evaluation(["--config", f"wsss/{task}"], "x")
-    repaired = load_evaluation(["--config", f"wsss/{task}", "--prompt", "repaired"], "x")
+    published: Evaluation = load_evaluation(["--config", f"wsss/{task}"], "x")
+    repaired: Evaluation = load_evaluation(["--config", f"wsss/{task}", "--prompt", "repaired"], "x")
     assert repaired.recipe.context != published.recipe.context
     assert not repaired.recipe.context.endswith(", ")
     assert repaired.recipe.changed(context=published.recipe.context) == published.recipe
@@ -144,7 +145,7 @@ def test_switches_work_on_the_recipe(task):
 
 
 def test_demo_takes_the_backbones_own_recipe():
-    demo = load_evaluation(["--config=wsss/demo", "--recipe.iterations", "7"], "x")
+    demo: Evaluation = load_evaluation(["--config=wsss/demo", "--recipe.iterations", "7"], "x")
     row = load_row("tiny").recipe
     assert demo.recipe.entropy == row["entropy"]
     assert demo.recipe.cross_weights == row["cross_weights"]

@@ -211,7 +211,8 @@ def test_slider_steps_are_quick(visitor):
         metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
         return 1000 * metrics["TaskDuration"]
 
-    for name, values in {"iterations": list(range(20)), "threshold": [k / 20 for k in range(20)]}.items():
+    sliders: dict[str, list[float]] = {"iterations": [*range(20)], "threshold": [k / 20 for k in range(20)]}
+    for name, values in sliders.items():
         before = spent()
         steps = visitor.run(STEPS, [name, values])
         own = (spent() - before) / len(values)

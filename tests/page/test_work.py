@@ -11,6 +11,7 @@ from PIL import Image
 pytest.importorskip("playwright.sync_api", reason="the page's tests need the package playwright")
 
 from page_browser import CHROMIUM, UiServer, Visitor, png
+from playwright.sync_api import Dialog
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium, or set CHROMIUM to one")
 
@@ -81,7 +82,12 @@ def test_work_and_its_history_survive_a_reload_and_another_image(visitor):
 
 def test_leaving_is_guarded_while_something_is_not_kept_yet(visitor):
     asked = []
-    visitor.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    visitor.page.on("dialog", answer)
     visitor.click(*INSIDE)
     visitor.settle()
     visitor.page.reload(wait_until="commit")
@@ -358,6 +364,7 @@ def test_two_fingers_move_the_view_and_leave_no_mark(server, browser):
     person.settle()
     for button in person.page.locator(".iseg button:visible").all():
         box = button.bounding_box()
+        assert box is not None
         assert min(box["width"], box["height"]) >= 40, button.inner_text()
     person.close()
 

@@ -1,5 +1,7 @@
 """From attention to regions: features, labels, scores, the hierarchy, the embedded model."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -118,7 +120,7 @@ def test_a_sparse_matrix_gives_the_same():
     sparse = compact(reduced)
     assert sparse.layout == torch.sparse_csr or not torch.backends.mkl.is_available()
     for method in METHODS:
-        chosen = RegionSettings(method=method, entropy=0.3)
+        chosen = RegionSettings(method=cast(Any, method), entropy=0.3)
         dense = find_regions(attention, reduced, (20, 30), chosen)
         assert (find_regions(attention, sparse, (20, 30), chosen).labels == dense.labels).all()
 

@@ -126,7 +126,7 @@ def test_agreement_with_itself_is_complete(capsys):
 
 
 def test_agreement_of_another_vae_on_photographs(goldens, tmp_path, capsys):
-    from diffusers import AutoencoderTiny
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 
     torch.manual_seed(0)
     channels = (8, 8, 8, 8)

@@ -4,6 +4,7 @@ import pickle
 import shutil
 import sys
 import types
+from typing import Any
 
 import pytest
 import torch
@@ -152,7 +153,7 @@ def test_the_mirror_is_asked_and_all_sources_are_listed(hub, saved, monkeypatch)
         asked.append(identifier)
         return str(saved[0])
 
-    fake = types.ModuleType("modelscope")
+    fake: Any = types.ModuleType("modelscope")
     fake.snapshot_download = snapshot_download
     with pytest.raises(InputError) as raised:
         locate_clip("openai/clip-vit-base-patch16")
