@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from iseg import __version__
-from iseg.backbones.load import pick_device, pick_dtype
+from iseg.backbones.digests import weights_digest
+from iseg.backbones.load import holds_half, pick_device, pick_dtype
 from iseg.backbones.seam import Backbone
 from iseg.cli.prompts import Prompt
 from iseg.cli.settings import Job
@@ -23,6 +24,7 @@ def sidecar(job: Job, item: Item, prompt: Prompt, result: Segmentation, backbone
         **decides["model"],
         "backbone": backbone.row.name,
         "source": backbone.source,
+        "weights": weights_digest(Path(backbone.source), holds_half(decides["model"]["dtype"])),
         "device": str(backbone.device),
         "timestep": backbone.row.timestep,
         "noise_seed": backbone.row.noise_seed,

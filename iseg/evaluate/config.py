@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError
 
 from iseg.backbones.find import find_row
 from iseg.errors import InputError
 from iseg.recipe import Recipe
-from iseg.settings import find_config, read_yaml
+from iseg.settings import find_config, make_parser, read_yaml
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] =
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
     known, rest = first.parse_known_args(arguments)
-    parser = ArgumentParser(prog=prog, description="Evaluate a split.", exit_on_error=False)
+    parser = make_parser(prog=prog, description="Evaluate a split.")
     parser.add_argument("--config", action="config", help="YAML file, or its name below configs/ (wsss/voc)")
     parser.add_class_arguments(kind, None)
     if known.config is None:
@@ -133,7 +133,7 @@ def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] =
         try:
             settings = parser.instantiate(parse(source))
             evaluation = kind(**{entry.name: settings[entry.name] for entry in fields(kind)})
-        except (ArgumentError, InputError) as error:
+        except (ArgumentError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise InputError(f"{where}: {_one_line(error)}") from None
     return _applied(evaluation, path)
 

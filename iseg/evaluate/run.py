@@ -4,6 +4,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from iseg.data.classes import LabelClass
 from iseg.data.items import Item
-from iseg.errors import InputError
+from iseg.errors import InputError, NotFinite
 from iseg.evaluate.ahead import read_ahead
 from iseg.evaluate.config import Variant
 from iseg.evaluate.labels import RunLabels
@@ -113,10 +114,13 @@ class Runner:
                     self.most = allowed
             waiting, singly = waiting[len(part) :], max(0, singly - 1)
 
-    def _attempt(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> Trouble | None:
-        """Segment images at once. Returns what an image or memory is to blame for; anything else is raised."""
+    def _attempt(self, loaded: list[Loaded], writer: ThreadPoolExecutor, wide: bool = False) -> Trouble | None:
+        """Segment images at once. Returns what an image or memory is to blame for; anything else is raised.
+
+        An image whose maps are not finite is tried once more, `wide`: in float32.
+        """
         try:
-            with memory_checked():
+            with memory_checked(), self.seg.backbone.widened() if wide else nullcontext():
                 named = [one for one in loaded if one.class_ids]
                 for one in loaded:
                     if not one.class_ids:
@@ -124,6 +128,10 @@ class Runner:
                 if named:
                     self._segment_together(named, writer)
             return None
+        except NotFinite as error:
+            if len(loaded) == 1 and not wide:
+                return self._attempt(loaded, writer, wide=True)
+            trouble = Trouble(reason(error), False)
         except InputError as error:
             trouble = Trouble(reason(error), isinstance(error, NoMemory))
         if trouble.memory and torch.cuda.is_available():  # the exception is gone, and with it what it kept alive

@@ -149,7 +149,9 @@ class Engine:
         with self._turn(check):
             steps = self._steps(name, wanted, self.settings.max_iterations)
             side = round(steps.shape[1] ** 0.5)
-            return steps.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
+            grids = steps.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
+        solve.check_finite(grids)
+        return grids
 
     def maps(self, name: str, objects: Sequence[PageObject], step: Step) -> list[Tensor]:
         """The refined map (g, g) of each object, on the CPU; `step` is called before each."""

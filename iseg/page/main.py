@@ -2,12 +2,10 @@
 
 from dataclasses import fields
 
-from jsonargparse import ArgumentError, ArgumentParser
-
 from iseg.errors import InputError
 from iseg.extras import import_extra
 from iseg.page.settings import LOOPBACK, UiSettings
-from iseg.settings import find_config
+from iseg.settings import find_config, make_parser, parsed
 
 
 def settings_from(arguments: list[str]) -> UiSettings:
@@ -15,21 +13,17 @@ def settings_from(arguments: list[str]) -> UiSettings:
 
     A first argument that is no option is the folder.
     """
-    parser = ArgumentParser(
+    parser = make_parser(
         prog="iseg page",
         usage="iseg page [FOLDER] [options]",
         description="The interactive page of iseg.",
-        exit_on_error=False,
         default_config_files=[str(find_config("ui"))],
     )
     parser.add_argument("--config", action="config", help="YAML file whose settings replace configs/ui.yaml")
     parser.add_class_arguments(UiSettings, None)
-    try:
-        given = ["--folder", *arguments] if arguments and not arguments[0].startswith("-") else arguments
-        parsed = parser.parse_args(given).as_dict()
-    except ArgumentError as error:
-        raise InputError(" ".join(str(error).split())) from None
-    return UiSettings(**{entry.name: parsed[entry.name] for entry in fields(UiSettings) if entry.init})
+    given = ["--folder", *arguments] if arguments and not arguments[0].startswith("-") else arguments
+    values = parsed(parser.parse_args, given, "")
+    return UiSettings(**{entry.name: values[entry.name] for entry in fields(UiSettings) if entry.init})
 
 
 def run(arguments: list[str]) -> int:
