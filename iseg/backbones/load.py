@@ -119,7 +119,7 @@ def _from_folder(folder: Path, row: BackboneRow, dtype: torch.dtype, vae_dtype: 
     tokenizer = load_tokenizer(folder / "tokenizer", row.tokens, row.pad_token)
     try:
         # read tensor by tensor: a file may be twice as large as what is kept of it
-        unet = build(UNet2DConditionModel, UNet2DConditionModel.load_config(folder / "unet"))
+        unet: Any = build(UNet2DConditionModel, UNet2DConditionModel.load_config(folder / "unet"))
         fill(unet, read_tensors(weight_files(folder / "unet"), dtype), f"unet of {folder}")
         parts: dict[str, Any] = {
             "tokenizer": tokenizer,
