@@ -73,7 +73,7 @@ class UNetBackbone:
         for each in prompts:
             self.row.check_words(word.word for word in each.words)
             ids, own = prompt.tokenize(self.tokenizer, each)
-            states, vector = self._encode_text(ids)
+            states, vector = self.encode_text(ids)
             rows.append(prompt.enhance(states, own, each.enhancement))
             pooled += [] if vector is None else [vector]
             spans.append(own)
@@ -85,10 +85,10 @@ class UNetBackbone:
         return Condition(torch.stack(rows), spans, added)
 
     def embed(self, ids: list[int]) -> Tensor:
-        """Token ids (L) -> what the UNet reads of a prompt (L, D), before the enhancement; see `_encode_text`."""
-        return self._encode_text(ids)[0]
+        """Token ids (L) -> what the UNet reads of a prompt (L, D), before the enhancement; see `encode_text`."""
+        return self.encode_text(ids)[0]
 
-    def _encode_text(self, ids: list[int]) -> tuple[Tensor, Tensor | None]:
+    def encode_text(self, ids: list[int]) -> tuple[Tensor, Tensor | None]:
         """Token ids (L) -> hidden states (L, D), and SDXL's pooled vector (P); those of the last prompts are kept."""
         key = tuple(ids)
         if key not in self._embedded:

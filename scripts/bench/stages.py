@@ -16,7 +16,7 @@ from scripts.bench.peaks import synchronize
 
 # stage -> where its function is looked up
 STAGES: dict[str, tuple[Any, str]] = {
-    "text": (UNetBackbone, "embed"),
+    "text": (UNetBackbone, "encode_text"),
     "encode": (UNetBackbone, "encode"),
     "unet": (UNetBackbone, "record"),
     "fuse": (cross, "fuse"),
