@@ -58,6 +58,8 @@ def make_parser(**options: Any) -> ArgumentParser:
 def _load_value(text: str) -> Any:
     """The value of an option's text; words that only look like a mapping ("cat:", "{cat}") stay words."""
     value = load_yaml(text)
+    if value is None and text.strip().lower() not in ("null", "~"):  # e.g. "!", a tag without a value, or a comment
+        return text
     return text if isinstance(value, dict) and value and not any(each is not None for each in value.values()) else value
 
 

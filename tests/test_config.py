@@ -18,6 +18,13 @@ def test_every_backbone_of_the_table_is_valid():
         assert all(any(chosen.values()) for chosen in layers.cross_attention.values())
 
 
+def test_a_text_that_yaml_reads_as_nothing_stays_a_text():
+    assert [load_row(name).pad_token for name in ("sd21-base", "sd-turbo")] == ["!", "!"]
+    assert load_row("sdxl").pad_token_2 == "!"
+    assert Recipe().changed(context="#").context == "#"
+    assert Recipe().changed(working_size=None).working_size is None
+
+
 def test_flat_heads_run_over_the_layers_in_order():
     row = load_row("sd21-base")
     recipe = Recipe().changed(cross_heads={16: [0, 19, 20, 99], 32: [10, 29]}, self_heads=[1, 2])

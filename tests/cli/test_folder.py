@@ -206,7 +206,7 @@ def test_the_sidecar_names_vae_clip_and_precision(calls, folder, tmp_path):
 def test_the_choice_of_the_embedded_model_is_told_where_one_looks(calls, folder, tmp_path, monkeypatch, capsys):
     from iseg.cli import settings
 
-    monkeypatch.setattr(settings, "_choose_model", lambda given: ("tiny", "no weights: using tiny"))
+    monkeypatch.setattr(settings, "choose_model", lambda given: ("tiny", "no weights: using tiny"))
     out = tmp_path / "out"
     assert main(["segment", str(folder), "--classes", "cat", "--out", str(out)]) == 0
     assert capsys.readouterr().out.rstrip().endswith("note: no weights: using tiny")

@@ -113,7 +113,7 @@ def test_a_pinned_source_needs_no_note(hub, own_row, capsys):
     ("arguments", "expected"),
     [
         (["--get", "own"], "the weights of own cannot be had: some/gone (not found (HTTP 404)); some/flipped ("),
-        (["--get", "nothing"], "no model 'nothing': expected own or sd21-base or tiny"),
+        (["--get", "nothing"], "no model 'nothing': expected own, sd21-base, tiny,"),
         (["--get", "/"], "/ is on this machine: expected a name of the table or a hub id"),
         (["--get"], "expected one argument"),
         (["--get", "own", "--dtype", "int8"], "invalid choice: 'int8'"),
