@@ -3,7 +3,7 @@
 import { removeMark } from "./pointer.js";
 
 export function actionsOf(app) {
-  const { document: doc } = app;
+  // the document comes and goes with the image: it is looked up when a button is pressed
   return {
     open: () => app.gallery.show(true),
     "close-gallery": () => app.gallery.show(false),
@@ -12,17 +12,17 @@ export function actionsOf(app) {
     cancel: () => app.progress.cancel?.(),
     escape: () => escape(app),
     subtract: () => app.setSubtracting(!app.isSubtracting),
-    delete: () => (app.picked ? removeMark(app, app.picked) : doc.remove(doc.now.selected)),
+    delete: () => (app.picked ? removeMark(app, app.picked) : app.document.remove(app.document.now.selected)),
     previous: () => app.folder.step(-1),
     next: () => app.folder.step(1),
     "stop-sweep": () => app.folder.stop(),
     "zoom-object": () => app.image && app.stage.zoomToObject(),
     keys: () => app.refs.keys.showModal(),
     "hide-notice": () => (app.refs.notice.hidden = true),
-    undo: () => doc.undo(),
-    redo: () => doc.redo(),
-    clear: () => doc.clear(),
-    new: () => doc.adjust((now) => (now.selected = null)),
+    undo: () => app.document.undo(),
+    redo: () => app.document.redo(),
+    clear: () => app.document.clear(),
+    new: () => app.document.adjust((now) => (now.selected = null)),
     play: () => app.player.toggle(),
     "zoom-in": () => app.stage.zoom(1.25),
     "zoom-out": () => app.stage.zoom(0.8),
