@@ -12,6 +12,7 @@ from iseg.cli.parser import LineParser
 from iseg.cli.prompt_file import read_prompts
 from iseg.cli.prompts import WAYS, Numbers, Prompt, parse_prompt
 from iseg.errors import InputError, echo
+from iseg.extras import import_extra
 from iseg.recipe import Recipe, load_recipe
 from iseg.settings import make_parser, parsed
 from iseg.texts import is_file, read_yaml
@@ -217,4 +218,6 @@ def _kinds(given: str | list[str]) -> list[str]:
     for kind in wanted:
         if kind not in KINDS:
             raise InputError(f"--save: {echo(kind)} is not known: expected any of {', '.join(KINDS)}")
+    if "coco" in wanted:
+        import_extra("pycocotools", "data", "--save coco")  # told before anything is computed
     return list(dict.fromkeys(wanted))

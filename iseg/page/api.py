@@ -156,7 +156,7 @@ class Api:
         check = self.people.begin(token, "export")
         title = self.people.name_of(token, image)
 
-        def items(step: Step) -> Iterator[exports.Item]:
+        def items(step: Step) -> Iterator[exports.Exported]:
             yield self.saving.item(image, title, objects, step)
 
         return self.saving.write(token, check, kind, title, Categories(self.folder.fixed), opacity, items)

@@ -30,7 +30,7 @@ STRIP = 256  # rows
 
 
 @dataclass
-class Item:
+class Exported:
     """One image of an export: its file name, pixels (H, W, 3), objects, and labels."""
 
     name: str
@@ -65,7 +65,7 @@ def palette(objects: Sequence[PageObject]) -> NDArray[np.uint8]:
     return colours
 
 
-def write_picture(path: Path, kind: str, item: Item, opacity: float) -> None:
+def write_picture(path: Path, kind: str, item: Exported, opacity: float) -> None:
     """Write "mask" (indexed PNG: k + 1 = the k-th object), "cutout" (RGBA) or "overlay" (RGB) of one image.
 
     Nothing of the upload's metadata is in it.
@@ -83,7 +83,7 @@ def write_picture(path: Path, kind: str, item: Item, opacity: float) -> None:
         )
 
 
-def _painted(mode: str, item: Item, paint: Callable[[NDArray, NDArray], NDArray], halo: int = 0) -> Image.Image:
+def _painted(mode: str, item: Exported, paint: Callable[[NDArray, NDArray], NDArray], halo: int = 0) -> Image.Image:
     """A picture made of strips of rows; `halo`: rows that a strip looks beyond its own."""
     height, width = item.decided.labels.shape
     picture = Image.new(mode, (width, height))
@@ -95,7 +95,7 @@ def _painted(mode: str, item: Item, paint: Callable[[NDArray, NDArray], NDArray]
     return picture
 
 
-def write_set(path: Path, kind: str, items: Iterable[Item], categories: annotate.Categories) -> list[str]:
+def write_set(path: Path, kind: str, items: Iterable[Exported], categories: annotate.Categories) -> list[str]:
     """Write images as one data set: COCO JSON (run lengths or polygons), or a ZIP of all that this page knows.
 
     `items` are taken one at a time. Returns "image: object" for every object that has no pixel and so is not in it.
@@ -118,7 +118,7 @@ class Coco:
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
 
-    def add(self, item: Item) -> None:
+    def add(self, item: Exported) -> None:
         """Take an image and its objects."""
         number, (height, width) = len(self.images) + 1, item.decided.labels.shape
         self.images.append({"id": number, "file_name": item.name, "width": width, "height": height})
@@ -131,7 +131,7 @@ class Coco:
         return (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _write_zip(path: Path, items: Iterable[Item], categories: annotate.Categories) -> list[str]:
+def _write_zip(path: Path, items: Iterable[Exported], categories: annotate.Categories) -> list[str]:
     files = [Coco(False, categories), Coco(True, categories)]
     empty: list[str] = []
     picture = path.with_suffix(".part.png")

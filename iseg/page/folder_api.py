@@ -103,7 +103,7 @@ class FolderApi:
         if not work:
             raise InputError("no image of the folder has an object yet")
 
-        def items(step: Step) -> Iterator[exports.Item]:
+        def items(step: Step) -> Iterator[exports.Exported]:
             for k, (name, objects) in enumerate(work):
                 image = self.engine.add_image(self._read(name))
 

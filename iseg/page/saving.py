@@ -13,7 +13,7 @@ from iseg.page.engine import Engine
 from iseg.page.objects import PageObject
 from iseg.page.people import Check
 
-Items = Callable[[Step], Iterator[exports.Item]]
+Items = Callable[[Step], Iterator[exports.Exported]]
 
 
 class Saving:
@@ -28,13 +28,13 @@ class Saving:
         """What is being written for a person, for people; "" if nothing."""
         return self._doing.get(token, "")
 
-    def item(self, image: str, name: str, objects: list[PageObject], step: Step) -> exports.Item:
+    def item(self, image: str, name: str, objects: list[PageObject], step: Step) -> exports.Exported:
         """An image with the labels of its objects. `step` is told how far it is."""
         pixels = self.engine.image(image)
         maps = self.engine.maps(image, objects, lambda k, n: step(k, 2 * n))
         size = (pixels.shape[0], pixels.shape[1])
         decided = decide(maps, objects, size, lambda k, n: step(n + k, 2 * n))
-        return exports.Item(name, pixels, objects, decided)
+        return exports.Exported(name, pixels, objects, decided)
 
     def write(
         self, token: str, check: Check, kind: str, name: str, categories: Categories, opacity: float, items: Items
@@ -63,7 +63,7 @@ class Saving:
         return {"name": title, "key": key, "size": path.stat().st_size, "empty": empty}
 
     def _write(
-        self, path: Path, kind: str, items: Iterator[exports.Item], categories: Categories, opacity: float
+        self, path: Path, kind: str, items: Iterator[exports.Exported], categories: Categories, opacity: float
     ) -> list[str]:
         if kind in exports.OF_SETS:
             return exports.write_set(path, kind, items, categories)

@@ -39,10 +39,11 @@ def config(tmp_path_factory):
     return command
 
 
-def start(command: list[str], delay: float = 0) -> subprocess.Popen:
+def start(command: list[str], delay: float = 0, folder: Path | None = None) -> subprocess.Popen:
     """A process in which signals act as in a terminal, however these tests were started."""
     return subprocess.Popen(
         command,
+        cwd=folder,
         env=ENVIRONMENT | {"FAKE_DELAY": str(delay)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -187,9 +188,9 @@ def test_two_labellings_do_not_mix(tmp_path, config):
 def test_an_interrupt_while_libraries_load_leaves_no_trace(tmp_path, entry):
     """The library that loads here is one that waits to be interrupted."""
     (tmp_path / "yaml.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(300)\n")
-    command = [sys.executable, "-c", f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    command = [sys.executable, "-c", f"import runpy; "
                f"runpy.run_path({str(ROOT / entry)!r}, run_name='__main__')"]  # fmt: skip
-    with start(command) as run:
+    with start(command, folder=tmp_path) as run:  # whose modules come first
         assert run.stdout is not None
         assert run.stdout.readline() == "loading\n"
         run.send_signal(signal.SIGINT)

@@ -154,7 +154,7 @@ def item(size, count):
     strokes = (Stroke(((9.0, 9.0), (90.0, 60.0)), 20, False, 1),)
     objects = [PageObject(Marks(), None, 0.1, 1, 5, 0.6, strokes, clean[k % 2], f"o{k}") for k in range(count)]
     pixels = np.zeros((*size, 3), np.uint8)
-    return exports.Item("a.jpg", pixels, objects, decide(maps, objects, size))
+    return exports.Exported("a.jpg", pixels, objects, decide(maps, objects, size))
 
 def write(item):
     path = Path(folder) / ("x" + exports.KINDS[kind][0])
