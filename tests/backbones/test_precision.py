@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from family_models import small_row, write_model
+from narrow import unet_parts
 
 from iseg import ISeg
 from iseg.attention import Layers
@@ -31,12 +32,17 @@ def test_tf32_is_off_inside_and_restored():
 
 
 def test_every_step_of_a_pass_is_without_tf32(monkeypatch):
-    parts = ISeg.from_pretrained("tiny", device="cpu").backbone
+    parts = unet_parts(ISeg.from_pretrained("tiny", device="cpu"))
     seen = []
     for name in ("vae", "text_encoder", "unet"):
         getattr(parts, name).register_forward_pre_hook(lambda *_: seen.append(flags()))
     encode = parts.vae.encode
-    monkeypatch.setattr(parts.vae, "encode", lambda images: seen.append(flags()) or encode(images))
+
+    def watched(images: torch.Tensor) -> object:
+        seen.append(flags())
+        return encode(images)
+
+    monkeypatch.setattr(parts.vae, "encode", watched)
     before = flags()
     latents = parts.noised(parts.encode(torch.rand(1, 3, 256, 256)))
     layer = {"up_blocks.2.attentions.0.transformer_blocks.0": [0]}
@@ -80,7 +86,7 @@ def test_halves_agree_with_float32(name, dtype, layout, scene, goldens):
     results = []
     for precision in ("float32", dtype):
         seg = ISeg.from_pretrained(model, device="cpu", dtype=precision)
-        for part in (seg.backbone.vae, seg.backbone.unet):
+        for part in (unet_parts(seg).vae, unet_parts(seg).unet):
             part.to(memory_format=layout)
         seg.set_image(scene)
         results.append(seg.segment(classes=words, background=0.5))

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -85,7 +86,7 @@ def test_the_table_holds_what_a_file_needs(name):
 
     row = load_row(name)
     folders = [configs_folder() / "backbones" / each for each in row.architecture or [name]]
-    unet = build(UNet2DConditionModel, _config(folders, "unet"))
+    unet: Any = build(UNet2DConditionModel, _config(folders, "unet"))
     check_layers(unet, row)
     millions = {"sd15": 860, "sd21-base": 866, "sd-turbo": 866, "sdxl": 2567}
     assert round(sum(weight.numel() for weight in unet.parameters()) / 1e6) == millions[name]
