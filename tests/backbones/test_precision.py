@@ -1,5 +1,7 @@
 """float32 is float32; float16 and bfloat16 agree with it as far as stated."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -86,7 +88,8 @@ def test_halves_agree_with_float32(name, dtype, layout, scene, goldens):
     results = []
     for precision in ("float32", dtype):
         seg = ISeg.from_pretrained(model, device="cpu", dtype=precision)
-        for part in (unet_parts(seg).vae, unet_parts(seg).unet):
+        networks: list[Any] = [unet_parts(seg).vae, unet_parts(seg).unet]
+        for part in networks:
             part.to(memory_format=layout)
         seg.set_image(scene)
         results.append(seg.segment(classes=words, background=0.5))
