@@ -153,7 +153,10 @@ def test_an_interruption_is_one_word_and_the_next_run_goes_on(hub, tmp_path):
     hub.repositories["some/model"] = repository
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "no_proxy": "127.0.0.1"}
     command = [sys.executable, "-m", "iseg", "models", "--get", "some/model"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a terminal
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while UNET not in hub.names() and time.monotonic() < deadline:
         time.sleep(0.02)
