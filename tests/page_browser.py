@@ -77,18 +77,13 @@ class Visitor:
         self.complaints: list[str] = []
         self.context.route(lambda url: not url.startswith((address, "data:", "blob:")), self._refuse)
         self.page: Page = self.context.new_page()
-        self.page.on("pageerror", self._complain)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(address, wait_until="commit")
         self.page.wait_for_selector(".iseg[data-state=started]")
 
     def _refuse(self, route: Any) -> None:
         self.elsewhere.append(route.request.url)
         route.abort()
-
-    def _complain(self, error: object) -> None:
-        """Note an error of the page; a busy browser that lays out a frame later is none, nor a request it gave up."""
-        if not any(text in str(error) for text in ("ResizeObserver loop", "AbortError", "aborted")):
-            self.complaints.append(str(error))
 
     def close(self) -> None:
         """Leave."""
