@@ -197,7 +197,9 @@ class ISeg:
 
     def attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], **settings: Any) -> list[Attended]:
         """One batched pass over B images (H, W, 3) uint8, each with its own classes."""
-        recipe = self.recipe.changed(**settings)
+        return self._attend(images, classes, self.recipe.changed(**settings))
+
+    def _attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], recipe: Recipe) -> list[Attended]:
         words = [prompt.class_words(each) for each in classes]
         return self.attend_latents(self.encode(images, recipe), words, [image.shape[:2] for image in images], recipe)
 
@@ -218,9 +220,8 @@ class ISeg:
         pictures = [read_image(image) for image in images]
         with self._lock:
             results = []
-            for picture, words, attended in zip(
-                pictures, classes, self.attend(pictures, classes, **settings), strict=True
-            ):
+            passes_made = self._attend(pictures, classes, recipe)
+            for picture, words, attended in zip(pictures, classes, passes_made, strict=True):
                 try:
                     results.append(solve.solve(attended, recipe))
                 except NotFinite:

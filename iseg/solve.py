@@ -84,9 +84,7 @@ def conclude(
     ids = range(1, len(names) + 1) if class_ids is None else class_ids
     labels = masks.decide(steps[-1], size, ids, recipe.background, recipe.working_size)
     kept = steps if trajectory else steps[:: max(1, len(steps) - 1)]  # the first and the last
-    side = round(steps.shape[1] ** 0.5)
-    grids = kept.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
-    check_finite(grids)
+    grids = to_grids(kept)
     return Segmentation(
         mask=labels.cpu().numpy(),
         names=names,
@@ -97,10 +95,16 @@ def conclude(
     )
 
 
-def check_finite(maps: NDArray[np.float32]) -> None:
-    """Raises NotFinite for maps with NaN or infinity: whatever is not finite in a pass ends up in its maps."""
-    if not np.isfinite(maps).all():
+def to_grids(steps: Tensor) -> NDArray[np.float32]:
+    """Maps (N, HW, K) -> (N, K, h, w) float32 on the CPU, as they leave the model.
+
+    Raises NotFinite for maps with NaN or infinity: whatever is not finite in a pass ends up in its maps.
+    """
+    side = round(steps.shape[1] ** 0.5)
+    grids = steps.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
+    if not np.isfinite(grids).all():
         raise NotFinite(
             "the model's attention is not finite (NaN or infinity): its weights are broken or overflow in this "
             "precision; try dtype float32, or another copy of the weights"
         )
+    return grids

@@ -34,21 +34,18 @@ def detect_family(path: Path) -> str | None:
         if _config(path / "vae").get("_class_name") == "PatchAutoencoder":
             return "tiny"
         return _of_unet(_config(path / "unet"))
-    return next(
-        (
-            family
-            for family, prefixes in TEXT_PREFIXES.items()
-            if all(any(name.startswith(prefix) for name in _names(path)) for prefix in prefixes.values())
-        ),
-        None,
-    )
+    names = _names(path)
+    for family, prefixes in TEXT_PREFIXES.items():
+        if all(any(name.startswith(prefix) for name in names) for prefix in prefixes.values()):
+            return family
+    return None
 
 
-def check_family(path: Path, row: BackboneRow) -> None:
-    """Raises InputError if a folder or file looks like another family than the row's, naming it and the right row."""
+def check_family(path: Path, row: BackboneRow) -> str | None:
+    """What `detect_family` finds. Raises InputError if it is another family than the row's, naming the right row."""
     found = detect_family(path)
     if found is None or row.family is None or found == row.family:
-        return
+        return found
     looks, fitting = FAMILIES[found]
     raise InputError(
         f"{path} looks like {looks}: the backbone {row.name} is for {FAMILIES[row.family][0]}; use --backbone {fitting}"

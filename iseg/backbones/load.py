@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from iseg.backbones.build import build, fill
-from iseg.backbones.family import check_family, detect_family
+from iseg.backbones.family import check_family
 from iseg.backbones.find import locate, locate_tokenizer
 from iseg.backbones.low_memory import hold_weights_in_half, reuse_freed_memory
 from iseg.backbones.quiet import quiet
@@ -86,8 +86,7 @@ def load(
     mixed = name == "mixed"
     held = torch.float16 if mixed else DTYPES[name]
     place = locate(row, half=holds_half(name))
-    check_family(place, row)
-    sdxl = detect_family(place) == "sdxl"
+    sdxl = check_family(place, row) == "sdxl"
     vae_held = torch.float32 if name == "float16" and sdxl and _overflows(place / "vae") else held
     parts = (_from_file if place.is_file() else _from_folder)(place, row, held, vae_held)
     if vae is not None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -148,20 +149,16 @@ class Engine:
         """Maps (N + 1, K, g, g) after 0..max_iterations: one per phrase for words alone, else K = 1."""
         with self._turn(check):
             steps = self._steps(name, wanted, self.settings.max_iterations)
-            side = round(steps.shape[1] ** 0.5)
-            grids = steps.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
-        solve.check_finite(grids)
-        return grids
+        return solve.to_grids(steps)
 
     def maps(self, name: str, objects: Sequence[PageObject], step: Step) -> list[Tensor]:
         """The refined map (g, g) of each object, on the CPU; `step` is called before each."""
         grids = []
         for k, each in enumerate(objects):
             with self._turn(partial(step, k, len(objects))):
-                last = self._steps(name, each, each.iterations)[-1]
-            column = last[:, each.words.index] if each.words and not each.marks else last[:, 0]
-            side = round(len(column) ** 0.5)
-            grids.append(column.reshape(side, side).float().cpu().clone())
+                last = self._steps(name, each, each.iterations)[-1:]
+            index = each.words.index if each.words and not each.marks else 0
+            grids.append(torch.from_numpy(solve.to_grids(last[..., [index]])[0, 0]))
         return grids
 
     @contextmanager

@@ -310,6 +310,15 @@ def test_a_solve_equals_the_engine(page, engine):
     np.testing.assert_allclose(steps[:, 0].reshape(21, -1), expected[..., 0].numpy(), atol=1e-7)
 
 
+def test_maps_that_are_not_finite_are_neither_shown_nor_saved(page, engine, monkeypatch):
+    image = page.upload(blocks_image())
+    broken = torch.full((21, GRID**2, 1), torch.nan)
+    monkeypatch.setattr(solve, "refine_seeds", lambda *_: broken)
+    assert "not finite" in page.ask("solve", image=image, object=marks(points=[[30, 45]]), slot="a")["error"]
+    with pytest.raises(InputError, match="not finite"):
+        engine.maps(image, [parse_object(marks(points=[[30, 45]]), engine.settings)], lambda *_: None)
+
+
 def test_marks_share_one_pass_and_words_cost_one_more(page, engine):
     image = page.upload(blocks_image())
     page.get("prepare", image=image)
