@@ -77,6 +77,7 @@ def test_work_and_its_history_survive_a_reload_and_another_image(visitor):
     assert visitor.state()["objects"] == state
     while visitor.page.locator("[data-do=undo]").is_enabled():
         visitor.page.click("[data-do=undo]")
+        visitor.settle()  # the button follows with the next frame
     assert visitor.state()["objects"] == []
 
 
