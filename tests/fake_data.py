@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -50,6 +51,17 @@ def make_voc(
         text = "".join(f"2007_{number:06d}\n" for number in numbers)
         (base / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(text)
     return base
+
+
+def fake_run(root: Path, ids: list[tuple[int, ...]]) -> dict[str, Any]:
+    """Settings of a run of the model "fake" over a VOC train split that is made below `root`; see `make_voc`."""
+    make_voc(root, ids, {"train": range(len(ids))})
+    return {
+        "model": "fake",
+        "device": "cpu",
+        "data": {"kind": "voc", "split": "train", "root": str(root)},
+        "recipe": {"iterations": 3, "entropy": 0.05, "background": "power", "cluster_stride": 5},
+    }
 
 
 def coco_annotations() -> dict:

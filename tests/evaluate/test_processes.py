@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_data import make_voc
+from fake_data import fake_run, make_voc
 from process_environment import ENVIRONMENT, ROOT
 
 IDS = [(1,), (2, 3), (15,), (20, 4, 7), (5,), (12, 8), (9,), (6,)]
@@ -22,13 +22,7 @@ PATIENCE = 300  # seconds
 def config(tmp_path_factory):
     """A configuration over eight images; returns the command that runs one of the entries with it into a folder."""
     folder = tmp_path_factory.mktemp("set")
-    make_voc(folder, IDS, {"train": range(len(IDS))})
-    content = {
-        "model": "fake",
-        "device": "cpu",
-        "data": {"kind": "voc", "split": "train", "root": str(folder)},
-        "recipe": {"iterations": 3, "entropy": 0.05, "background": "power", "cluster_stride": 5},
-    }
+    content = fake_run(folder, IDS)
     (folder / "wsss.yaml").write_text(yaml.safe_dump(content))
     (folder / "ovs.yaml").write_text(yaml.safe_dump({**content, "tagging": {"source": "truth"}}))
 

@@ -11,7 +11,7 @@ import numpy as np
 import process_environment
 import pytest
 import yaml
-from fake_data import make_voc
+from fake_data import fake_run, make_voc
 
 from iseg.backbones.table import load_row
 from iseg.evaluate import main
@@ -27,15 +27,7 @@ ENVIRONMENT = process_environment.ENVIRONMENT | {"FAKE_WORDS": "2"}  # one image
 def config(tmp_path_factory):
     """A configuration over eight images; returns the arguments that run it into a folder."""
     folder = tmp_path_factory.mktemp("set")
-    make_voc(folder, IDS, {"train": range(len(IDS))})
-    content = {
-        "model": "fake",
-        "device": "cpu",
-        "data": {"kind": "voc", "split": "train", "root": str(folder)},
-        "recipe": {"iterations": 3, "entropy": 0.05, "background": "power", "cluster_stride": 5},
-        "save_scores": True,
-        "batch_size": 2,
-    }
+    content = fake_run(folder, IDS) | {"save_scores": True, "batch_size": 2}
     (folder / "fake.yaml").write_text(yaml.safe_dump(content))
     return lambda out, *more: ["run", "--config", str(folder / "fake.yaml"), "--out", str(out), *map(str, more)]
 
