@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,7 +26,8 @@ def ask(secret: Secret, path: str = "/", query: str = "", **headers: str) -> tup
 
     given = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": given}
-    asyncio.run(Gate(PlainTextResponse("in"), secret)(scope, receive, send))
+    with ThreadPoolExecutor(1) as thread:  # the browser of other tests may keep a loop running in this one
+        thread.submit(lambda: asyncio.run(Gate(PlainTextResponse("in"), secret)(scope, receive, send))).result()
     return sent[0]["status"], {key.decode(): value.decode() for key, value in sent[0]["headers"]}
 
 
