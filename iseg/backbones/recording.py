@@ -11,7 +11,7 @@ from iseg.errors import InputError
 from iseg.refine import ROWS_AT_ONCE
 
 Half = Literal["both", "unconditional", "conditional"]
-EVERY = "every"  # where the self-attention of every layer goes, whatever its resolution
+EVERY: Literal["every"] = "every"  # where the self-attention of every layer goes, whatever its resolution
 Target = int | Literal["every"] | None  # a resolution of cross-attention; None = the chosen self-attention
 
 
@@ -118,7 +118,7 @@ class Recording:
     def add(self, target: Target, attn: Any, hidden: Tensor, context: Tensor | None, heads: Sequence[int]) -> None:
         """Add some heads of a layer to the sum of its resolution (None: of self-attention)."""
         hidden, context = self._kept(hidden), None if context is None else self._kept(context)
-        if target == EVERY:
+        if isinstance(target, str):  # EVERY
             self._add_layer(add_probabilities(None, attn, hidden, context, heads).div_(len(heads)))
         else:
             self._sums[target] = add_probabilities(self._sums.get(target), attn, hidden, context, heads)
