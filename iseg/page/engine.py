@@ -2,7 +2,7 @@
 
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import prompt, solve
-from iseg.backbones.find import locate
-from iseg.backbones.table import BackboneRow, load_row
 from iseg.errors import InputError
+from iseg.page import model
 from iseg.page.combine import combined
 from iseg.page.decision import Step
 from iseg.page.images import Images
@@ -27,41 +26,15 @@ from iseg.pipeline import ISeg
 from iseg.recipe import Recipe
 from iseg.results import Attended
 
-POWER = 0.382  # the score m at which m = (1 - m)^2: above it the background "power" gives way
-
-Loader = Callable[[UiSettings], tuple[ISeg, str]]
-
 
 class NotReady(InputError):
     """The model is still being loaded."""
 
 
-def load_model(settings: UiSettings) -> tuple[ISeg, str]:
-    """The model that the settings ask for, else the fallback; with a notice for people ("" if there is none)."""
-    name, notice = settings.model, ""
-    if name == "auto":
-        name = "sd21-base"
-        try:
-            locate(load_row(name), download=False)
-        except InputError:
-            notice = (
-                f"The weights of {name} are not on this machine, so the embedded model “{settings.fallback}” is used: "
-                f"it knows pictograms, not photographs. Start with --model {name} to download them, or --model FOLDER."
-            )
-            name = settings.fallback
-    try:
-        return ISeg.from_pretrained(name, device=settings.device, dtype=settings.dtype), notice
-    except InputError as error:
-        if name == settings.fallback:
-            raise
-        loaded = ISeg.from_pretrained(settings.fallback, device=settings.device, dtype=settings.dtype)
-        return loaded, f"{error} — the embedded model “{settings.fallback}” is used instead."
-
-
 class Engine:
     """Images and objects in, refined maps out. Every use of the model goes through one lock."""
 
-    def __init__(self, settings: UiSettings, load: Loader = load_model) -> None:
+    def __init__(self, settings: UiSettings, load: model.Loader = model.load_model) -> None:
         self.settings = settings
         self.notice = ""
         self.error = ""
@@ -101,21 +74,7 @@ class Engine:
         state = "ready" if self._seg else "failed" if self.error else "loading"
         described: dict[str, Any] = {"state": state, "notice": self.notice, "error": self.error, "limits": ""}
         if self._seg is not None:
-            backbone, recipe = self._seg.backbone.row, self._seg.recipe
-            threshold = POWER if recipe.background == "power" else float(recipe.background)
-            described |= {
-                "name": backbone.name,
-                "note": backbone.note,
-                "device": str(self._seg.backbone.device),
-                "words": list(backbone.words or []),
-                "limits": _limits(backbone),
-                "defaults": {
-                    "iterations": min(recipe.iterations, self.settings.max_iterations),
-                    "threshold": threshold,
-                    "entropy": min(recipe.entropy, 1.0),
-                    "enhancement": recipe.enhancement,
-                },
-            }
+            described |= model.described(self._seg, self.settings.max_iterations)
         return described
 
     @property
@@ -202,13 +161,3 @@ class Engine:
         if not state.holds(recipe.pass_key(words)):
             self.stage = f"Reading “{'; '.join(phrases)}” in the image" if phrases else "Reading the image"
         return seg.attend_image(state, recipe, words)
-
-
-def _limits(row: BackboneRow) -> str:
-    """What a model with a closed vocabulary cannot do, for a banner that stays; "" for other models."""
-    if row.words is None:
-        return ""
-    return (
-        f"The model “{row.name}” knows pictograms of {len(row.words)} things, not photographs: masks of photographs "
-        "will be poor. Try it on the example scenes."
-    )
