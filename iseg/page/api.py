@@ -13,6 +13,7 @@ from iseg.page.answers import Answer, Request, answered
 from iseg.page.decision import Step
 from iseg.page.downloads import Downloads
 from iseg.page.engine import Engine
+from iseg.page.everything import packed
 from iseg.page.folder_api import FolderApi
 from iseg.page.image_api import ImageApi
 from iseg.page.objects import parse_object, parse_objects
@@ -21,7 +22,7 @@ from iseg.page.people import People, valid_token
 from iseg.page.saving import Saving
 from iseg.page.settings import MEGA, UiSettings
 from iseg.page.sureness import Sureness
-from iseg.page.uploads import FORMATS
+from iseg.page.uploads import FORMATS, view_size
 
 MAX_SLOT = 100_000
 
@@ -49,7 +50,7 @@ class Api:
 
     def functions(self) -> list[Callable[[Request], Answer]]:
         """The requests as functions that never raise: {"ok": True, ...} or {"ok": False, "error", "code"}."""
-        own = (self.hello, self.status, self.prepare, self.solve, self.export, self.cancel)
+        own = (self.hello, self.status, self.prepare, self.solve, self.everything, self.export, self.cancel)
         return [answered(each) for each in (*own, *self.images.requests(), *self.folder.requests())]
 
     def hello(self, request: Request) -> Answer:
@@ -93,6 +94,13 @@ class Api:
             found = self.sureness.found(image, phrases, backbone.row, str(backbone.device))
             answer |= {"phrases": list(phrases), "found": found}
         return answer
+
+    def everything(self, request: Request) -> Answer:
+        """The regions without words of an `image` at `coarse`, 0 (many) to 1 (few); see `everything.packed`."""
+        token, name = self.images.owned(request)
+        coarse = number(request.get("coarse"), "coarse", 0, 1)
+        found = self.engine.everything(name, coarse, self.people.begin(token, "everything"))
+        return packed(found, view_size(found.labels.shape, self.settings.view_size))
 
     def export(self, request: Request) -> Answer:
         """Write an export `kind` of the `objects` of an `image`; the answer says under which `key` it waits."""

@@ -17,6 +17,7 @@ from iseg.errors import InputError
 from iseg.page import model
 from iseg.page.combine import combined
 from iseg.page.decision import Step
+from iseg.page.everything import found_at, piece_map
 from iseg.page.images import Images
 from iseg.page.objects import PageObject
 from iseg.page.people import Check
@@ -24,6 +25,7 @@ from iseg.page.settings import MEGA, UiSettings
 from iseg.page.uploads import image_id
 from iseg.pipeline import ISeg
 from iseg.recipe import Recipe
+from iseg.regions import Regions
 from iseg.results import Attended
 
 
@@ -120,6 +122,17 @@ class Engine:
             grids.append(torch.from_numpy(solve.to_grids(last[..., [index]])[0, 0]))
         return grids
 
+    def everything(self, name: str, coarse: float, check: Check) -> Regions:
+        """The regions without words of an image; another coarseness needs no further pass."""
+        with self._turn(check):
+            return self._found(name, coarse)
+
+    def _found(self, name: str, coarse: float) -> Regions:
+        state = self._images.get(name)
+        self.stage = "Cutting the image into regions"
+        state.regions = found_at(coarse, state.regions, lambda: self.seg.regions(image=state, coarse=coarse))
+        return state.regions
+
     @contextmanager
     def _turn(self, check: Check) -> Iterator[None]:
         """Wait for the model; leave at once if a later request came meanwhile."""
@@ -149,6 +162,11 @@ class Engine:
             if not marks:
                 return spoken
             spoken = spoken[..., [words.index]]
+        elif wanted.pieces:
+            map_ = piece_map(self._found(name, wanted.pieces.coarse), wanted.pieces)
+            spoken = map_.to(seg.backbone.device).expand(iterations + 1, -1, -1)
+            if not marks:
+                return spoken
         attended = self._attend(name, (), recipe)
         if not marks:
             return attended.attention.new_zeros((iterations + 1, attended.grid_size**2, 1))

@@ -43,6 +43,12 @@ class Regions:
         RegionSettings(coarse=coarse)
         return _conclude(self._source, (self.labels.shape[0], self.labels.shape[1]), self.method, coarse)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held beside the pass that the regions came of."""
+        own = self.labels.nbytes + self.scores.nbytes + self.maps.nbytes
+        return own + (self._source.features.nbytes if isinstance(self._source, _Cut) else 0)
+
     def each_mask(self) -> Iterator[NDArray[np.bool_]]:
         """The K masks (H, W), one at a time."""
         return (self.labels == k for k in range(len(self.scores)))

@@ -2,6 +2,7 @@
 
 import { actionsOf } from "./actions.js";
 import { Document } from "./document.js";
+import { Everything } from "./everything.js";
 import { Folder } from "./folder.js";
 import { Gallery } from "./gallery.js";
 import { Keeper } from "./keeper.js";
@@ -53,6 +54,7 @@ class App {
     this.gallery = new Gallery(this, this.refs);
     this.saver = new Saver(this, this.refs);
     this.words = new Words(this, this.refs);
+    this.modes.everything = new Everything(this, this.refs);
     this.stage = new Stage(this, this.refs.stage, this.refs.canvas);
     this.document.onChange(() => {
       this.solver.soon();
@@ -146,6 +148,7 @@ class App {
     this.document.reset(kept);
     this.panels.setImage(image);
     this.stage.setImage(image);
+    this.modes.everything.forget();
     this.keeper.rest();
     if (image.folderName) this.folder.reconcile(image, kept, session);
     this.setBrush(Math.max(2, Math.min(image.width, image.height) / 30));

@@ -25,6 +25,7 @@ export function choose(app, tool) {
   refs.words.hidden = tool !== "text";
   refs.chips.hidden = tool !== "text" || !refs.chips.children.length;
   refs.canvas.dataset.tool = tool;
+  app.modes[tool]?.enter?.();
   if (tool === "text") refs.words.querySelector("input").focus();
   app.draw();
 }
