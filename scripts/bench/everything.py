@@ -11,8 +11,8 @@ from tqdm import trange
 
 from iseg import ISeg
 from iseg.cli.check.machine import device_name
-from scripts.bench.report import table
 from scripts.bench.peaks import synchronize
+from scripts.bench.report import table
 from scripts.train_tiny.scenes import render, scene_rng
 
 SEED = 3
