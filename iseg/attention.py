@@ -18,10 +18,12 @@ class Layers:
         cross_attention: {resolution: {layer: heads}} and
         self_attention: {layer: heads}, layers by the path of their transformer block, e.g.
             "down_blocks.2.attentions.0.transformer_blocks.0".
+        every_self: record the self-attention of every layer and head, too.
     """
 
     cross_attention: Mapping[int, Mapping[str, Sequence[int]]] = field(default_factory=dict)
     self_attention: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    every_self: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,13 @@ class Record:
     Attributes:
         cross_attention: {resolution r: (B, L, r, r)} float32 probabilities.
         self_attention: (B, HW, HW) float32, rows = queries; None if none was asked for.
+        every_self: {resolution r: (B, r^2, r^2) float32}, the mean heads of all layers of a resolution added up, rows =
+            queries; {} if not asked for.
     """
 
     cross_attention: "dict[int, Tensor]"
     self_attention: "Tensor | None"
+    every_self: "dict[int, Tensor]" = field(default_factory=dict)
 
 
 def choose_heads(counts: Mapping[str, int], flat: Sequence[int] | None, what: str) -> dict[str, list[int]]:

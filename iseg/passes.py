@@ -11,6 +11,7 @@ from iseg.attention import Layers
 from iseg.backbones.seam import Backbone
 from iseg.prompt import ClassWord, Prompt
 from iseg.recipe import Recipe
+from iseg.regions import aggregate
 from iseg.results import Attended
 
 
@@ -38,6 +39,15 @@ def attend(
     for first, own in zip(firsts, prompts, strict=True):
         passes[first].further = passes[first + 1 : first + len(own)]
     return [passes[first] for first in firsts]
+
+
+@torch.inference_mode()
+def attend_every_layer(backbone: Backbone, latents: Tensor, size: tuple[int, int], recipe: Recipe) -> Attended:
+    """The empty prompt's pass of an encoded image (1, C, h, w): the self-attention of all layers, aggregated."""
+    condition = backbone.condition(prompt.split(backbone.tokenizer, recipe.prompt, ()))
+    record = backbone.record(backbone.noised(latents), condition, Layers(every_self=True))
+    attention = aggregate({resolution: maps[0] for resolution, maps in record.every_self.items()})
+    return Attended(None, attention, [], [], size)
 
 
 @torch.inference_mode()

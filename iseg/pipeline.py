@@ -1,9 +1,9 @@
 """ISeg: image -> attention -> masks. It composes the steps of the method and has no maths of its own."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,6 +26,7 @@ from iseg.settings import parse_settings
 from iseg.state import ImageState
 
 Words = Sequence[str | ClassWord]
+Result = TypeVar("Result")
 
 
 class ISeg:
@@ -151,36 +152,53 @@ class ISeg:
                 first = kinds.first_maps(kind, prompts[kind], negative, names, state.size, attended.grid_size)
                 return solve.solve_maps(attended, first, recipe, kind, trajectory)
 
-            try:
-                return attempt()
-            except NotFinite:
-                state.forget()
-                with self.backbone.widened():
-                    result = attempt()
-                state.forget_latents()  # those of float32 would not do for the next pass
-                return result
+            return self._finite(state, attempt)
 
     def regions(self, *, image: ImageState | None = None, **settings: Any) -> Regions:
         """Regions of an image without words, by the empty prompt's pass; settings: the fields of `RegionSettings`.
 
         `Regions.at(coarse)` gives more or fewer of them with no further pass.
         """
-        state, chosen = image or self.image, parse_settings(RegionSettings, settings, "regions")
-        attended = self.attend_image(state, self.recipe)
-        matrix = attended.attention
-        if chosen.entropy_weight is not None:
-            matrix = attended.reduced(self.recipe.changed(entropy=chosen.entropy_weight))
-        return find_regions(attended.attention, matrix, state.size, chosen)
+        chosen = parse_settings(RegionSettings, settings, "regions")
+        with self._lock:
+            state = image or self.image
 
-    def attend_image(self, state: ImageState, recipe: Recipe, words: Sequence[ClassWord] = ()) -> Attended:
-        """The pass of an image for some classes (none: the empty prompt), taken from what the image keeps."""
+            def attempt() -> Regions:
+                attended = self.attend_image(state, self.recipe, every_layer=chosen.reads_every_layer)
+                matrix = attended.attention
+                if chosen.entropy_weight is not None:
+                    matrix = attended.reduced(self.recipe.changed(entropy=chosen.entropy_weight))
+                return find_regions(attended.attention, matrix, state.size, chosen)
+
+            return self._finite(state, attempt)
+
+    def _finite(self, state: ImageState, attempt: Callable[[], Result]) -> Result:
+        """What an attempt gives; computed once more in float32 if it is not finite. Call it within the lock."""
+        try:
+            return attempt()
+        except NotFinite:
+            state.forget()
+            with self.backbone.widened():
+                result = attempt()
+            state.forget_latents()  # those of float32 would not do for the next pass
+            return result
+
+    def attend_image(
+        self, state: ImageState, recipe: Recipe, words: Sequence[ClassWord] = (), every_layer: bool = False
+    ) -> Attended:
+        """The pass of an image for some classes (none: the empty prompt), taken from what the image keeps.
+
+        every_layer: without words: the self-attention of all layers, aggregated (`iseg.regions.aggregate`).
+        """
 
         def record() -> Attended:
             latents = state.latents(recipe.resize, lambda: self.encode([state.pixels], recipe))
+            if every_layer:
+                return passes.attend_every_layer(self.backbone, latents, state.size, recipe)
             return self.attend_latents(latents, [words], [state.size], recipe)[0]
 
         with self._lock:
-            return state.attended(recipe.pass_key(words), record)
+            return state.attended(recipe.resize if every_layer else recipe.pass_key(words), record)
 
     def square(self, image: NDArray[np.uint8], recipe: Recipe) -> Tensor:
         """An image (H, W, 3) uint8 -> (3, S, S) float32 in [0, 1] on the CPU, as the encoder takes it. Thread-safe."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import cross, masks, refine, seeds
-from iseg.errors import NotFinite
 from iseg.kinds import FirstMaps
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
@@ -101,10 +100,4 @@ def to_grids(steps: Tensor) -> NDArray[np.float32]:
     Raises NotFinite for maps with NaN or infinity: whatever is not finite in a pass ends up in its maps.
     """
     side = round(steps.shape[1] ** 0.5)
-    grids = steps.transpose(1, 2).unflatten(2, (side, side)).float().cpu().numpy()
-    if not np.isfinite(grids).all():
-        raise NotFinite(
-            "the model's attention is not finite (NaN or infinity): its weights are broken or overflow in this "
-            "precision; try dtype float32, or another copy of the weights"
-        )
-    return grids
+    return masks.finite_array(steps.transpose(1, 2).unflatten(2, (side, side)))

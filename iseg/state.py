@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iseg.regions import Regions
 from iseg.results import Attended
 
 KEPT_PASSES = 2  # the empty prompt's and the last text's
@@ -24,6 +25,7 @@ class ImageState:
         self.pixels, self.kept_passes = pixels, kept_passes
         self._latents: dict[str, Tensor] = {}
         self._passes: OrderedDict[str, Attended] = OrderedDict()
+        self.regions: Regions | None = None  # kept by who found them; they go with the passes that they came of
 
     @property
     def size(self) -> tuple[int, int]:
@@ -32,9 +34,10 @@ class ImageState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are held: pixels, latents and passes."""
+        """Bytes that are held: pixels, latents, passes and regions."""
         latents = sum(each.nbytes for each in self._latents.values())
-        return self.pixels.nbytes + latents + sum(each.nbytes for each in self._passes.values())
+        regions = self.regions.nbytes if self.regions else 0
+        return self.pixels.nbytes + latents + regions + sum(each.nbytes for each in self._passes.values())
 
     def latents(self, resize: str, encode: Callable[[], Tensor]) -> Tensor:
         """The latents (1, C, h, w) of one way to resize, encoded when first asked for."""
@@ -48,6 +51,7 @@ class ImageState:
             self._passes[key] = record()
             if len(self._passes) > self.kept_passes:
                 self._passes.popitem(last=False)
+                self.regions = None
         self._passes.move_to_end(key)
         return self._passes[key]
 
@@ -64,6 +68,7 @@ class ImageState:
         """Drop all that was computed."""
         self.forget_latents()
         self._passes.clear()
+        self.regions = None
 
     def forget_latents(self) -> None:
         """Drop the latents; the passes stay."""
@@ -74,4 +79,5 @@ class ImageState:
         if not self._passes:
             return False
         self._passes.popitem(last=False)
+        self.regions = None
         return True

@@ -1,12 +1,9 @@
 """Stage 1: image-level labels of a split, saved as JSON; one file per image is the checkpoint."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-from accelerate.utils import gather_object
-from tqdm import tqdm
 
 from iseg.data.classes import LabelClass, ids_by_name
 from iseg.data.items import Item
@@ -16,7 +13,7 @@ from iseg.errors import InputError
 from iseg.evaluate.claim import FolderLock, claim
 from iseg.evaluate.job import Run
 from iseg.evaluate.outputs import folder_digest, remove
-from iseg.evaluate.signals import finish_first
+from iseg.evaluate.records import make_records
 from iseg.evaluate.trouble import UNREADABLE, memory_checked, reason
 from iseg.files.export import write_json
 from iseg.tagging import Tagger
@@ -104,35 +101,18 @@ def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
 
     Images that have their file are passed over; CLIP is loaded only if one is missing.
     """
-    folder, state = Path(settings.out) / SCORES, run.state
-    missing = [item for item in run.items if not (folder / f"{item.name}.json").is_file()]
-    if len(missing) < len(run.items):
-        done = len(run.items) - len(missing)
-        run.say(f"{done} of {len(run.items)} images were labelled before with the same settings: kept")
-    state.wait_for_everyone()  # all processes have looked before the first one writes
-    mine = missing[state.process_index :: state.num_processes]
-    failures: dict[str, str] = {}
-    if mine:
-        tagger, words = (
-            Tagger.from_pretrained(settings.tagging.clip, device=run.device),
-            clip_words(settings.tagging, run.classes),
-        )
+
+    def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
+        words = clip_words(settings.tagging, run.classes)
+        tagger = Tagger.from_pretrained(settings.tagging.clip, device=run.device)
         tagger.texts(words)  # words that the model does not know are found before any image
-        with finish_first(state.is_main_process) as asked:
-            for item in tqdm(mine, desc="label", unit="image", disable=None if state.is_main_process else True):
-                try:
-                    content = tag(tagger, item, words, run.classes)
-                except InputError as error:
-                    failures[item.name] = reason(error)
-                else:
-                    write_json(folder / f"{item.name}.json", content)
-                if asked.number:
-                    break
-        asked.obey()
-    all_failures: dict[str, str] = {}
-    for part in gather_object([failures]):  # also waits until every process is done
-        all_failures |= part
-    return dict(sorted(all_failures.items()))
+        for item in mine:
+            try:
+                yield tag(tagger, item, words, run.classes)
+            except InputError as error:
+                yield error
+
+    return make_records(run, Path(settings.out) / SCORES, work, "labelled", "label")
 
 
 def tag(tagger: Tagger, item: Item, words: list[str], classes: list[LabelClass]) -> dict[str, Any]:

@@ -3,25 +3,29 @@
 python -m ovs.regions --config regions/coco-stuff27 [--key value ...]
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 
-from iseg.errors import InputError
-from iseg.evaluate import load_evaluation
-from iseg.evaluate.regions import RegionEvaluation, evaluate_regions
-
 PROG = "python -m ovs.regions"
-BAD_INPUT = 2  # exit code
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 0, 1 if single images failed, 2 for unusable input."""
-    try:
-        return evaluate_regions(load_evaluation(list(arguments), PROG, RegionEvaluation))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    """Returns the exit code: 0, 1 if single images failed, else see `iseg.evaluate.exit_code`."""
+    from accelerate import PartialState
+
+    from iseg.evaluate import exit_code, load_evaluation
+    from iseg.evaluate.regions import RegionEvaluation, evaluate_regions
+
+    def job() -> int:
+        code = evaluate_regions(load_evaluation(list(arguments), PROG, RegionEvaluation))
+        PartialState().destroy_process_group()
+        return code
+
+    return exit_code(job)
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while libraries load leaves no trace
     sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@
 #   sh shell_regions.sh my.yaml              any configuration
 #   sh shell_regions.sh stuff --key value .. any setting of it, e.g. --limit 100
 #
+# What is done is kept: a second start goes on. LAUNCH="accelerate launch --num_processes 4" spreads the images over GPUs.
 # Data sets: $ISEG_DATASETS, else datasets/ of the repository. Python: $PYTHON, else the repository's .venv, else python.
 set -eu
 
@@ -29,4 +30,4 @@ case "$task" in
         ;;
     *) set -- --config "$task" "$@" ;;
 esac
-exec "$python" "$root/ovs/regions.py" "$@"
+run_spread "$root/ovs/regions.py" "$@"

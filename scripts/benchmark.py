@@ -8,6 +8,7 @@
     python -m scripts.benchmark --agreement 100 --device cuda --dtypes float16,bfloat16,float32    # those of a GPU
     python -m scripts.benchmark --agreement 1 --model sd21-base --vae taesd    # real weights, on photographs
     python -m scripts.benchmark --profile 64                      # a run over 64 images: what takes the time, GPU busy
+    python -m scripts.benchmark --everything 9                    # regions without words at 64x64 places, 9 repeats
     python -m scripts.benchmark --check                           # exit 1 if a ratio is worse than its limit
 
 Every case runs in a process of its own, one after the other. Compare ratios within a run, not seconds between runs.
@@ -142,6 +143,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--profile", type=positive, default=None, metavar="IMAGES", help="with one of --dtypes, --batches"
     )
+    parser.add_argument(
+        "--everything", type=positive, default=None, metavar="REPEATS", help="regions without words, embedded model"
+    )
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json", type=Path, default=None, help="add the results to this file")
     return parser
@@ -155,6 +159,10 @@ def measure(options: argparse.Namespace) -> int:
         from scripts.bench.growth import growth
 
         result: Any = growth(options.growth)
+    elif options.everything:
+        from scripts.bench.everything import everything
+
+        result = everything(options.everything, pick_device(options.device))
     elif options.agreement:
         from scripts.bench.agreement import agreement
 
@@ -172,7 +180,9 @@ def measure(options: argparse.Namespace) -> int:
         print(stage_table(results), case_table(results), sep="\n\n")
         result = results
     if options.json:
-        kind = next((name for name in ("growth", "agreement", "profile") if getattr(options, name)), options.model)
+        kind = next(
+            (name for name in ("growth", "agreement", "profile", "everything") if getattr(options, name)), options.model
+        )
         add_to_json(options.json, str(kind), result)
     return 0
 

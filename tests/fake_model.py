@@ -58,8 +58,9 @@ class FakeModel(ISeg):
             time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
             self.passes += 1
             names = [word.word for word in asked]
-            step = int(os.environ.get("FAKE_WORDS", len(names)))
-            first, *further = [one_pass(square, size, names[i : i + step], recipe) for i in range(0, len(names), step)]
+            step = max(1, int(os.environ.get("FAKE_WORDS", len(names))))
+            starts = range(0, max(1, len(names)), step)  # no word: the empty prompt
+            first, *further = [one_pass(square, size, names[i : i + step], recipe) for i in starts]
             first.further = further
             attended.append(first)
         return attended
@@ -70,9 +71,9 @@ def one_pass(square: Tensor, size: tuple[int, ...], names: list[str], recipe: Re
     cells = square.flatten(1).T  # (HW, 3)
     attention = (-20 * torch.cdist(cells, cells) ** 2).exp() + 1e-3
     colours = [zlib.crc32(name.encode()) for name in names]
-    targets = torch.tensor([[c & 255, c >> 8 & 255, c >> 16 & 255] for c in colours]) / 255
+    targets = torch.tensor([[c & 255, c >> 8 & 255, c >> 16 & 255] for c in colours]).reshape(-1, 3) / 255
     likeness = (-recipe.enhancement * torch.cdist(cells, targets) ** 2).exp()  # (HW, K)
-    maps = likeness.T.reshape(-1, GRID, GRID)
+    maps = likeness.T.reshape(len(names), GRID, GRID)
     return Attended(maps, attention, [[k] for k in range(len(names))], names, (size[0], size[1]))
 
 

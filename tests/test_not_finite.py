@@ -10,6 +10,7 @@ from narrow import unet_parts
 
 from iseg import ISeg
 from iseg.errors import InputError, NotFinite
+from iseg.regions import METHODS
 
 PARTS: dict[str, str | None] = {
     "unet": "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_q.weight",
@@ -44,6 +45,10 @@ def test_broken_weights_are_an_error(tiny, scene, part, value):
             seg.segment(**prompt)
     with pytest.raises(NotFinite, match="weights are broken"):
         seg.segment(classes=["cat"])
+    if part == "vae":  # regions see neither the words nor, but for merging, that weight of the UNet
+        for method in METHODS:
+            with pytest.raises(NotFinite, match="weights are broken"):
+                seg.regions(method=method)
     with pytest.raises(NotFinite):
         seg.segment_batch([scene, scene], [["cat"], ["dog"]])
     assert state.kept == 0  # nothing of it is used again
@@ -72,6 +77,8 @@ def test_what_overflows_is_computed_again_in_float32(narrow_model, tiny, scene):
     for prompt in PROMPTS:
         out, expected = narrow_model.segment(**prompt), wide.segment(**prompt)
         assert np.array_equal(out.mask, expected.mask)  # the weights are exact in float16
+    for method in METHODS:
+        assert np.array_equal(narrow_model.regions(method=method).labels, wide.regions(method=method).labels)
     batch = narrow_model.segment_batch([scene, scene[:50]], [["cat"], ["dog"]])
     assert np.array_equal(batch[0].mask, narrow_model.segment(classes=["cat"]).mask)
     assert narrow_model.backbone.dtype == torch.float16

@@ -11,6 +11,8 @@ from iseg.errors import InputError
 from iseg.refine import ROWS_AT_ONCE
 
 Half = Literal["both", "unconditional", "conditional"]
+EVERY: Literal["every"] = "every"  # where the self-attention of every layer goes, whatever its resolution
+Target = int | Literal["every"] | None  # a resolution of cross-attention; None = the chosen self-attention
 
 
 class PassEnded(Exception):
@@ -57,7 +59,7 @@ def add_probabilities(
 class _Recorder:
     """An attention processor that records, then lets the layer's own processor (SDPA) compute its output."""
 
-    def __init__(self, recording: "Recording", inner: Any, heads: Sequence[int], target: int | None) -> None:
+    def __init__(self, recording: "Recording", inner: Any, heads: Sequence[int], target: Target) -> None:
         self.recording, self.inner, self.heads, self.target = recording, inner, heads, target
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, *args, **kwargs) -> Tensor:
@@ -85,7 +87,7 @@ class Recording:
         self, unet: nn.Module, layers: Layers, half: Half = "both", on_complete: Callable[[], None] | None = None
     ) -> None:
         self.layers, self.half, self.on_complete = layers, half, on_complete
-        self._targets: list[tuple[Any, Sequence[int], int | None]] = []
+        self._targets: list[tuple[Any, Sequence[int], Target]] = []
         for resolution, chosen in layers.cross_attention.items():
             self._targets += [
                 (_checked(unet, name, "attn2", heads), heads, resolution) for name, heads in chosen.items() if heads
@@ -93,9 +95,13 @@ class Recording:
         for name, heads in layers.self_attention.items():
             if heads:
                 self._targets.append((_checked(unet, name, "attn1", heads), heads, None))
+        if layers.every_self:
+            found: list[Any] = [each for name, each in unet.named_modules() if name.endswith(".attn1")]
+            self._targets += [(each, range(each.heads), EVERY) for each in found]
         self._originals: list[tuple[Any, object]] = []
         self._sums: dict[int | None, Tensor] = {}  # {resolution, None = self: (B, queries, keys)}
         self._counts: dict[int | None, int] = {}  # heads added to each sum
+        self._every: dict[int, Tensor] = {}  # {resolution: (B, queries, keys)}
         self._calls = 0
 
     def __enter__(self) -> "Recording":
@@ -109,14 +115,24 @@ class Recording:
             module.set_processor(processor)
         self._originals.clear()
 
-    def add(self, target: int | None, attn: Any, hidden: Tensor, context: Tensor | None, heads: Sequence[int]) -> None:
+    def add(self, target: Target, attn: Any, hidden: Tensor, context: Tensor | None, heads: Sequence[int]) -> None:
         """Add some heads of a layer to the sum of its resolution (None: of self-attention)."""
         hidden, context = self._kept(hidden), None if context is None else self._kept(context)
-        self._sums[target] = add_probabilities(self._sums.get(target), attn, hidden, context, heads)
-        self._counts[target] = self._counts.get(target, 0) + len(heads)
+        if isinstance(target, str):  # EVERY
+            self._add_layer(add_probabilities(None, attn, hidden, context, heads).div_(len(heads)))
+        else:
+            self._sums[target] = add_probabilities(self._sums.get(target), attn, hidden, context, heads)
+            self._counts[target] = self._counts.get(target, 0) + len(heads)
         self._calls += 1
         if self._calls % len(self._targets) == 0 and self.on_complete is not None:
             self.on_complete()
+
+    def _add_layer(self, mean: Tensor) -> None:
+        resolution = round(mean.shape[1] ** 0.5)
+        if resolution in self._every:
+            self._every[resolution] += mean
+        else:
+            self._every[resolution] = mean
 
     def _kept(self, rows: Tensor) -> Tensor:
         if self.half == "both":
@@ -130,7 +146,7 @@ class Recording:
         Raises InputError for layers that the UNet ran at another resolution than the configured one.
         """
         means = {target: total.div_(self._counts[target]) for target, total in self._sums.items()}
-        self._sums, self._counts = {}, {}
+        every, self._sums, self._counts, self._every = self._every, {}, {}, {}
         cross = {}
         for resolution, chosen in self.layers.cross_attention.items():
             if resolution not in means:
@@ -142,7 +158,7 @@ class Recording:
                     f"the UNet ran them at {queries**0.5:g}x{queries**0.5:g}"
                 )
             cross[resolution] = means[resolution].transpose(1, 2).unflatten(2, (resolution, resolution))
-        return Record(cross, means.get(None))
+        return Record(cross, means.get(None), every)
 
 
 def _checked(unet: nn.Module, name: str, kind: str, heads: Sequence[int]) -> Any:

@@ -119,13 +119,8 @@ def open_run(evaluation: Evaluation) -> Iterator[Run]:
     Raises InputError for data that is not complete, and if a folder holds masks of other settings or another run is
     making some there. What else goes wrong in the block is logged in OUT and raised as CodeError.
     """
-    data = evaluation.data
-    classes = load_classes(data.classes)
-    items = open_items(data.kind, data.split, data.root, data.truth)[: evaluation.limit]
-    state = PartialState(cpu=evaluation.device == "cpu", timeout=WAIT)
-    device = str(state.device) if evaluation.device == "auto" else evaluation.device
+    run = start(evaluation)
     with ExitStack() as held, logged(Path(evaluation.out)):
-        run = Run(evaluation, classes, items, state, device, [])
         for variant in variants(evaluation):
             folder = Outputs(Path(evaluation.out) / variant.folder, evaluation.save_scores)
             held.callback(folder.close)
@@ -134,8 +129,18 @@ def open_run(evaluation: Evaluation) -> Iterator[Run]:
         yield run
 
 
-def hold(run: Run) -> None:
-    """Write the settings of every folder, or take up what an earlier run with the same left. InputError otherwise."""
+def start(evaluation: Evaluation) -> Run:
+    """The data and the processes of a run that holds no folder yet. Raises InputError for data that is not complete."""
+    data = evaluation.data
+    classes = load_classes(data.classes)
+    items = open_items(data.kind, data.split, data.root, data.truth)[: evaluation.limit]
+    state = PartialState(cpu=evaluation.device == "cpu", timeout=WAIT)
+    device = str(state.device) if evaluation.device == "auto" else evaluation.device
+    return Run(evaluation, classes, items, state, device, [])
+
+
+def describe(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What results depend on beside `computed`, and how they are made, as plain values for `claim`."""
     evaluation = run.evaluation
     precision = outputs.precision(evaluation.model, evaluation.backbone, evaluation.dtype, run.device)
     inputs: dict[str, Any] = {
@@ -148,8 +153,14 @@ def hold(run: Run) -> None:
     how: dict[str, Any] = {key: getattr(evaluation, key) for key in names}
     how |= {key: getattr(evaluation.data, key) for key in ("root", "classes", "labels")}
     how["precision"] = precision
+    return inputs, how
+
+
+def hold(run: Run) -> None:
+    """Write the settings of every folder, or take up what an earlier run with the same left. InputError otherwise."""
+    inputs, how = describe(run)
     for variant, folder in run.outputs:
-        before = folder.open({**computed(evaluation, variant.recipe), **inputs}, how, {"dtype": "precision"})
+        before = folder.open({**computed(run.evaluation, variant.recipe), **inputs}, how, {"dtype": "precision"})
         if before.get("precision", how["precision"]) != how["precision"]:
             run.say(f"{folder.folder}: its masks were made in {before['precision']}, the others will be in "
                     f"{how['precision']}; --dtype keeps to one precision")  # fmt: skip

@@ -4,30 +4,28 @@ Images are cropped to their middle square, resized, and scored at that size.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
-
-from iseg.data import open_items
-from iseg.data.classes import load_classes
 from iseg.data.items import Item
-from iseg.data.read import read_label, read_stored
 from iseg.errors import InputError
-from iseg.evaluate.ahead import read_ahead
+from iseg.evaluate.claim import FolderLock, claim
 from iseg.evaluate.config import Evaluation, computed
-from iseg.evaluate.matching import DatasetCounts, MatchedCounts, count_pairs
+from iseg.evaluate.job import Run, describe, start
+from iseg.evaluate.matching import Counts, DatasetCounts, MatchedCounts
+from iseg.evaluate.outputs import CONFIG
+from iseg.evaluate.records import make_records
+from iseg.evaluate.region_counts import find_all, read_counts
+from iseg.evaluate.report import sum_up
 from iseg.evaluate.score import markdown, percent, write_csv
+from iseg.evaluate.trouble import logged
 from iseg.files.export import write_json
-from iseg.pipeline import ISeg
 from iseg.regions import RegionSettings
 from iseg.settings import parse_settings
 
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+COUNTS = "counts"
 
 
 @dataclass(frozen=True)
@@ -59,95 +57,93 @@ class _Way:
     once: DatasetCounts
     found: int = 0
 
-
-def middle_square(image: NDArray[np.uint8], side: int, labels: bool) -> NDArray[np.uint8]:
-    """The middle square of the short side, (H, W) or (H, W, 3) -> side x side; bilinear, or nearest for labels."""
-    height, width = image.shape[:2]
-    short = min(height, width)
-    top, left = (height - short) // 2, (width - short) // 2
-    square = np.ascontiguousarray(image[top : top + short, left : left + short])
-    way = cv2.INTER_NEAREST_EXACT if labels else cv2.INTER_LINEAR
-    return cv2.resize(square, (side, side), interpolation=way).astype(np.uint8)
+    def add(self, counts: Counts, regions: int) -> None:
+        """Add an image."""
+        self.per_image.add(counts)
+        self.once.add(counts)
+        self.found += regions
 
 
 def evaluate_regions(evaluation: RegionEvaluation) -> int:
-    """Find, match and score; write OUT/regions.json and OUT/regions.csv, print the table. Returns the exit code.
+    """Find and match what is missing, then score all; write OUT/results.json and OUT/results.csv, print the table.
 
-    Raises InputError for settings, data or a model that cannot be used; single images that cannot are listed, and the
-    rest goes on.
+    OUT/counts/NAME.json is the checkpoint: pixels by class and region of every way. Under `accelerate launch` the
+    images are dealt to the processes; process 0 prints and scores. Returns the exit code.
+
+    Raises InputError for settings, data, model or output folder that cannot be used; single images that cannot are
+    listed, and the rest goes on. An error of the code is logged in OUT and raised as CodeError.
     """
-    data, ways = evaluation.data, evaluation.ways()
-    classes = load_classes(data.classes)
-    items = open_items(data.kind, data.split, data.root, data.truth)[: evaluation.limit]
-    seg = ISeg.from_pretrained(
-        evaluation.model, evaluation.recipe, evaluation.device, evaluation.dtype, evaluation.backbone, evaluation.vae
-    )
-    totals = {name: _Way(MatchedCounts(len(classes)), DatasetCounts(len(classes))) for name in ways}
-    failures: dict[str, str] = {}
-    for item, pair in _pairs(evaluation, items, len(classes)):
-        try:
-            if isinstance(pair, InputError):
-                raise pair
-            _add(seg, ways, totals, pair, len(classes))
-        except InputError as error:
-            failures[item.name] = str(error)
-    content: dict[str, Any] = {
-        "settings": {**computed(evaluation, evaluation.recipe), "side": evaluation.side},
-        "images": len(items) - len(failures),
-        "failures": failures,
-        "classes": [entry.name for entry in classes],
-        "ways": [_summary(name, ways[name], total) for name, total in totals.items()],
+    ways, out = evaluation.ways(), Path(evaluation.out)
+    run = start(evaluation)
+    with ExitStack() as held, logged(out):
+        lock = hold(run, evaluation, ways)
+        held.callback(lock.close)
+
+        def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
+            return find_all(run, evaluation.side, ways, mine)
+
+        failures = make_records(run, out / COUNTS, work, "cut into regions", "regions")
+        code = _report(evaluation, run, ways, failures) if run.state.is_main_process else 0
+        run.state.wait_for_everyone()
+    return code
+
+
+def hold(run: Run, evaluation: RegionEvaluation, ways: dict[str, RegionSettings]) -> FolderLock:
+    """Write OUT/config.yaml, or take up an earlier run with the same settings. InputError with the difference."""
+    inputs, how = describe(run)
+    depends = {
+        **computed(evaluation, evaluation.recipe),
+        **inputs,
+        "side": evaluation.side,
+        "regions": {name: used(settings) for name, settings in ways.items()},
     }
     out = Path(evaluation.out)
-    write_json(out / "regions.json", content)
+
+    def counted() -> int:
+        return sum(1 for _ in (out / COUNTS).glob("*.json"))
+
+    return claim(out / CONFIG, depends, how, counted, "counts", {"dtype": "precision"})[0]
+
+
+def _report(evaluation: RegionEvaluation, run: Run, ways: dict[str, RegionSettings], failures: dict[str, str]) -> int:
+    """Match and add up what was recorded, write and print it. Returns the exit code."""
+    out, classes = Path(evaluation.out), len(run.classes)
+    totals = {name: _Way(MatchedCounts(classes), DatasetCounts(classes)) for name in ways}
+    for item in run.items:
+        if item.name not in failures:
+            for name, (counts, regions) in read_counts(out / COUNTS / f"{item.name}.json", classes).items():
+                totals[name].add(counts, regions)
+    content: dict[str, Any] = {
+        "settings": {**computed(evaluation, evaluation.recipe), "side": evaluation.side},
+        "images": len(run.items) - len(failures),
+        "failures": failures,
+        "classes": [entry.name for entry in run.classes],
+        "ways": [_summary(name, ways[name], total) for name, total in totals.items()],
+    }
+    write_json(out / "results.json", content)
     keys = ["name", "miou", "accuracy", "regions_per_image"]
-    write_csv(out / "regions.csv", keys, [[each[key] for key in keys] for each in content["ways"]])
+    write_csv(out / "results.csv", keys, [[each[key] for key in keys] for each in content["ways"]])
     print(region_table(content))
-    for name, reason in failures.items():
-        print(f"error: {name}: {reason}")
-    return 1 if failures else 0
+    print(f"results: {evaluation.out}")
+    return sum_up(failures, len(run.items))
 
 
-def _pairs(
-    evaluation: RegionEvaluation, items: Sequence[Item], classes: int
-) -> Iterator[tuple[Item, Pair | InputError]]:
-    """Every item with its squares (S, S, 3) and (S, S), or with what is wrong with it."""
-
-    def read(item: Item) -> Pair | InputError:
-        try:
-            if item.label is None:
-                raise InputError("has no truth: give data.truth")
-            image, truth = read_stored(item.image), read_label(item.label, classes)
-            if truth.shape != image.shape[:2]:
-                raise InputError(f"{item.label}: is {truth.shape}, its image {image.shape[:2]}")
-            return middle_square(image, evaluation.side, False), middle_square(truth, evaluation.side, True)
-        except InputError as error:
-            return error
-
-    with tqdm(total=len(items), desc="regions", unit="image", disable=None) as bar:
-        for item, pair in zip(items, read_ahead(read, items, evaluation.readers), strict=True):
-            yield item, pair
-            bar.update()
-
-
-def _add(seg: ISeg, ways: dict[str, RegionSettings], totals: dict[str, _Way], pair: Pair, classes: int) -> None:
-    """One image by every way, from one pass."""
-    image = seg.set_image(pair[0])
-    for name, settings in ways.items():
-        found = seg.regions(image=image, **asdict(settings))
-        counts = count_pairs(pair[1], found.labels, classes)
-        totals[name].per_image.add(counts)
-        totals[name].once.add(counts)
-        totals[name].found += len(found.scores)
+def used(settings: RegionSettings) -> dict[str, Any]:
+    """The settings of a way, the method's own numbers in place of what was left to it."""
+    return {
+        **asdict(settings),
+        "entropy": settings.entropy_weight,
+        "iterations": settings.products,
+        "every_layer": settings.reads_every_layer,
+    }
 
 
 def _summary(name: str, settings: RegionSettings, total: _Way) -> dict[str, Any]:
-    used = {**asdict(settings), "entropy": settings.entropy_weight, "iterations": settings.products}
     images = max(1, total.per_image.images)
     once = total.once.matched().summary()
     return {
         "name": name,
-        "settings": used,
+        "settings": used(settings),
         "regions_per_image": total.found / images,
         **total.per_image.summary(),
         "matched_once": {key: once[key] for key in ("miou", "accuracy")},

@@ -1,34 +1,30 @@
 """What the page can ask of the server: plain mappings in, plain mappings out, errors as text."""
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from iseg.errors import InputError
 from iseg.files import pictures
-from iseg.page import exports, gallery
+from iseg.page import exports
 from iseg.page.annotate import Categories
 from iseg.page.answers import Answer, Request, answered
 from iseg.page.decision import Step
 from iseg.page.downloads import Downloads
 from iseg.page.engine import Engine
+from iseg.page.everything import packed
 from iseg.page.folder_api import FolderApi
+from iseg.page.image_api import ImageApi
 from iseg.page.objects import parse_object, parse_objects
 from iseg.page.parse import number, text
 from iseg.page.people import People, valid_token
 from iseg.page.saving import Saving
 from iseg.page.settings import MEGA, UiSettings
 from iseg.page.sureness import Sureness
-from iseg.page.uploads import FORMATS, decode, preview, view_size
+from iseg.page.uploads import FORMATS, view_size
 
-THUMBNAIL = 192
 MAX_SLOT = 100_000
-TILE = 2048  # pixels of a side of a tile at most
 
 
 class Api:
@@ -40,8 +36,8 @@ class Api:
         self.downloads = Downloads()
         self.saving = Saving(engine, self.downloads)
         self.sureness = Sureness()
-        self.folder = FolderApi(self.settings, engine, self.people, self.saving, self.sureness, self._open)
-        self._examples: dict[str, Path] | None = None
+        self.images = ImageApi(engine, self.people)
+        self.folder = FolderApi(self.settings, engine, self.people, self.saving, self.sureness, self.images.open_image)
 
     @property
     def settings(self) -> UiSettings:
@@ -54,8 +50,8 @@ class Api:
 
     def functions(self) -> list[Callable[[Request], Answer]]:
         """The requests as functions that never raise: {"ok": True, ...} or {"ok": False, "error", "code"}."""
-        requests = (self.hello, self.status, self.upload, self.examples, self.example, self.prepare, self.solve)
-        return [answered(each) for each in (*requests, self.tile, self.export, self.cancel, *self.folder.requests())]
+        own = (self.hello, self.status, self.prepare, self.solve, self.everything, self.export, self.cancel)
+        return [answered(each) for each in (*own, *self.images.requests(), *self.folder.requests())]
 
     def hello(self, request: Request) -> Answer:
         """Limits, the colours of heat maps (256 RGB triples in base64), the folder, and the model's state."""
@@ -76,42 +72,9 @@ class Api:
         stage = self.saving.doing(str(request.get("token", ""))) or self.engine.stage
         return {"model": self.engine.describe(), "stage": stage, "sweep": self.folder.sweep.state()}
 
-    def upload(self, request: Request) -> Answer:
-        """Take an image: `data` (base64 of a file) and its `name`."""
-        data = request.get("data")
-        if not isinstance(data, str):
-            raise InputError("the request holds no file")
-        if len(data) > self.settings.max_upload_mb * MEGA * 4 / 3 + 4:
-            raise InputError(
-                f"the file has {len(data) * 0.75 / MEGA:.1f} MB: expected at most {self.settings.max_upload_mb:g} MB"
-            )
-        try:
-            content = base64.b64decode(data, validate=True)
-        except binascii.Error:
-            raise InputError("the file did not arrive whole: send it again") from None
-        name = text(request.get("name", "image"), "name", 200) or "image"
-        return self._open(request, decode(content, self.settings), name)
-
-    def examples(self, request: Request) -> Answer:
-        """Names and small pictures of the gallery's images."""
-        pictures = []
-        for name, path in self._example_files().items():
-            image = decode(path.read_bytes(), self.settings)
-            picture = preview(image, view_size(_size(image), THUMBNAIL))
-            pictures.append({"name": name, "picture": _data_url(picture)})
-        return {"examples": pictures}
-
-    def example(self, request: Request) -> Answer:
-        """Open an image of the gallery by its `name`."""
-        name = request.get("name")
-        path = self._example_files().get(name) if isinstance(name, str) else None
-        if path is None:
-            raise InputError(f"there is no example {name!r:.80}")
-        return self._open(request, decode(path.read_bytes(), self.settings), path.name)
-
     def prepare(self, request: Request) -> Answer:
         """Run the pass of an `image` that all marks share."""
-        token, name = self._image(request)
+        token, name = self.images.owned(request)
         return {"grid": self.engine.prepare(name, self.people.begin(token, "prepare"))}
 
     def solve(self, request: Request) -> Answer:
@@ -120,7 +83,7 @@ class Api:
         A later request in the same `slot` takes the place of an earlier one. With words alone also its `phrases` and,
         where it can be told, for each whether the image holds it (`found`).
         """
-        token, name = self._image(request)
+        token, name = self.images.owned(request)
         wanted = parse_object(request.get("object"), self.settings)
         slot = hashlib.sha256(text(request.get("slot", ""), "slot", MAX_SLOT).encode()).hexdigest()
         steps = self.engine.trajectory(name, wanted, self.people.begin(token, f"solve {slot}"))
@@ -132,24 +95,16 @@ class Api:
             answer |= {"phrases": list(phrases), "found": found}
         return answer
 
-    def tile(self, request: Request) -> Answer:
-        """The part of an `image` within `box` (x0, y0, x1, y1), at the image's own resolution."""
-        image = self.engine.image(self._image(request)[1])
-        height, width = _size(image)
-        given = request.get("box")
-        if not isinstance(given, list) or len(given) != 4:
-            raise InputError("box is no list of 4 numbers")
-        x0, y0, x1, y1 = (
-            round(number(value, "box", 0, most)) for value, most in zip(given, [width, height] * 2, strict=True)
-        )
-        if not (x0 < x1 <= x0 + TILE and y0 < y1 <= y0 + TILE):
-            raise InputError(f"box is {[x0, y0, x1, y1]}: expected 1..{TILE} pixels to each side")
-        part = np.ascontiguousarray(image[y0:y1, x0:x1])
-        return {"picture": _data_url(preview(part, _size(part)))}
+    def everything(self, request: Request) -> Answer:
+        """The regions without words of an `image` at `coarse`, 0 (many) to 1 (few); see `everything.packed`."""
+        token, name = self.images.owned(request)
+        coarse = number(request.get("coarse"), "coarse", 0, 1)
+        found = self.engine.everything(name, coarse, self.people.begin(token, "everything"))
+        return packed(found, view_size(found.labels.shape, self.settings.view_size))
 
     def export(self, request: Request) -> Answer:
         """Write an export `kind` of the `objects` of an `image`; the answer says under which `key` it waits."""
-        token, image = self._image(request)
+        token, image = self.images.owned(request)
         objects = parse_objects(request.get("objects"), self.settings)
         opacity = number(request.get("opacity", 0.5), "opacity", 0, 1)
         kind = exports.check_kind(text(request.get("kind"), "kind", 20), exports.KINDS)
@@ -165,38 +120,3 @@ class Api:
         """Stop this person's export."""
         self.people.begin(valid_token(request.get("token")), "export")
         return {}
-
-    def _open(self, request: Request, image: NDArray[np.uint8], name: str) -> Answer:
-        token = valid_token(request.get("token"))
-        identifier = self.engine.add_image(image)
-        self.people.own(token, identifier, name)
-        size = view_size(_size(image), self.settings.view_size)
-        return {
-            "image": identifier,
-            "name": name,
-            "width": image.shape[1],
-            "height": image.shape[0],
-            "view_width": size[1],
-            "view_height": size[0],
-            "picture": _data_url(preview(image, size)),
-        }
-
-    def _image(self, request: Request) -> tuple[str, str]:
-        """The token of a request and the id of its image, which must be this person's."""
-        token = valid_token(request.get("token"))
-        name = text(request.get("image"), "image", 64)
-        self.people.name_of(token, name)
-        return token, name
-
-    def _example_files(self) -> dict[str, Path]:
-        if self._examples is None:
-            self._examples = gallery.examples([self.settings.examples_folder], self.engine.is_embedded)
-        return self._examples
-
-
-def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
-    return image.shape[0], image.shape[1]
-
-
-def _data_url(webp: bytes) -> str:
-    return "data:image/webp;base64," + base64.b64encode(webp).decode()

@@ -2,7 +2,7 @@
 
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import prompt, solve
-from iseg.backbones.find import locate
-from iseg.backbones.table import BackboneRow, load_row
 from iseg.errors import InputError
+from iseg.page import model
 from iseg.page.combine import combined
 from iseg.page.decision import Step
+from iseg.page.everything import found_at, piece_map
 from iseg.page.images import Images
 from iseg.page.objects import PageObject
 from iseg.page.people import Check
@@ -25,43 +25,18 @@ from iseg.page.settings import MEGA, UiSettings
 from iseg.page.uploads import image_id
 from iseg.pipeline import ISeg
 from iseg.recipe import Recipe
+from iseg.regions import Regions
 from iseg.results import Attended
-
-POWER = 0.382  # the score m at which m = (1 - m)^2: above it the background "power" gives way
-
-Loader = Callable[[UiSettings], tuple[ISeg, str]]
 
 
 class NotReady(InputError):
     """The model is still being loaded."""
 
 
-def load_model(settings: UiSettings) -> tuple[ISeg, str]:
-    """The model that the settings ask for, else the fallback; with a notice for people ("" if there is none)."""
-    name, notice = settings.model, ""
-    if name == "auto":
-        name = "sd21-base"
-        try:
-            locate(load_row(name), download=False)
-        except InputError:
-            notice = (
-                f"The weights of {name} are not on this machine, so the embedded model “{settings.fallback}” is used: "
-                f"it knows pictograms, not photographs. Start with --model {name} to download them, or --model FOLDER."
-            )
-            name = settings.fallback
-    try:
-        return ISeg.from_pretrained(name, device=settings.device, dtype=settings.dtype), notice
-    except InputError as error:
-        if name == settings.fallback:
-            raise
-        loaded = ISeg.from_pretrained(settings.fallback, device=settings.device, dtype=settings.dtype)
-        return loaded, f"{error} — the embedded model “{settings.fallback}” is used instead."
-
-
 class Engine:
     """Images and objects in, refined maps out. Every use of the model goes through one lock."""
 
-    def __init__(self, settings: UiSettings, load: Loader = load_model) -> None:
+    def __init__(self, settings: UiSettings, load: model.Loader = model.load_model) -> None:
         self.settings = settings
         self.notice = ""
         self.error = ""
@@ -101,21 +76,7 @@ class Engine:
         state = "ready" if self._seg else "failed" if self.error else "loading"
         described: dict[str, Any] = {"state": state, "notice": self.notice, "error": self.error, "limits": ""}
         if self._seg is not None:
-            backbone, recipe = self._seg.backbone.row, self._seg.recipe
-            threshold = POWER if recipe.background == "power" else float(recipe.background)
-            described |= {
-                "name": backbone.name,
-                "note": backbone.note,
-                "device": str(self._seg.backbone.device),
-                "words": list(backbone.words or []),
-                "limits": _limits(backbone),
-                "defaults": {
-                    "iterations": min(recipe.iterations, self.settings.max_iterations),
-                    "threshold": threshold,
-                    "entropy": min(recipe.entropy, 1.0),
-                    "enhancement": recipe.enhancement,
-                },
-            }
+            described |= model.described(self._seg, self.settings.max_iterations)
         return described
 
     @property
@@ -161,6 +122,17 @@ class Engine:
             grids.append(torch.from_numpy(solve.to_grids(last[..., [index]])[0, 0]))
         return grids
 
+    def everything(self, name: str, coarse: float, check: Check) -> Regions:
+        """The regions without words of an image; another coarseness needs no further pass."""
+        with self._turn(check):
+            return self._found(name, coarse)
+
+    def _found(self, name: str, coarse: float) -> Regions:
+        state = self._images.get(name)
+        self.stage = "Cutting the image into regions"
+        state.regions = found_at(coarse, state.regions, lambda: self.seg.regions(image=state, coarse=coarse))
+        return state.regions
+
     @contextmanager
     def _turn(self, check: Check) -> Iterator[None]:
         """Wait for the model; leave at once if a later request came meanwhile."""
@@ -190,6 +162,11 @@ class Engine:
             if not marks:
                 return spoken
             spoken = spoken[..., [words.index]]
+        elif wanted.pieces:
+            map_ = piece_map(self._found(name, wanted.pieces.coarse), wanted.pieces)
+            spoken = map_.to(seg.backbone.device).expand(iterations + 1, -1, -1)
+            if not marks:
+                return spoken
         attended = self._attend(name, (), recipe)
         if not marks:
             return attended.attention.new_zeros((iterations + 1, attended.grid_size**2, 1))
@@ -202,13 +179,3 @@ class Engine:
         if not state.holds(recipe.pass_key(words)):
             self.stage = f"Reading “{'; '.join(phrases)}” in the image" if phrases else "Reading the image"
         return seg.attend_image(state, recipe, words)
-
-
-def _limits(row: BackboneRow) -> str:
-    """What a model with a closed vocabulary cannot do, for a banner that stays; "" for other models."""
-    if row.words is None:
-        return ""
-    return (
-        f"The model “{row.name}” knows pictograms of {len(row.words)} things, not photographs: masks of photographs "
-        "will be poor. Try it on the example scenes."
-    )

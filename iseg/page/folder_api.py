@@ -139,14 +139,14 @@ def sent(value: Mapping[str, Any]) -> dict[str, Any]:
     """An object of a session as an object of a request: marks only if a map comes from them."""
     marks = value.get("marks")
     uses = _is_marked(marks) or (
-        isinstance(marks, Mapping) and bool(marks.get("negative")) and bool(value.get("words"))
+        isinstance(marks, Mapping) and bool(marks.get("negative")) and bool(value.get("words") or value.get("pieces"))
     )
     return {**value, "marks": marks if uses else None}
 
 
 def has_content(value: Mapping[str, Any]) -> bool:
     """Whether an object of a session has anything to compute a region from."""
-    return bool(_is_marked(value.get("marks")) or value.get("words") or value.get("strokes"))
+    return bool(_is_marked(value.get("marks")) or value.get("words") or value.get("pieces") or value.get("strokes"))
 
 
 def _is_marked(marks: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from iseg.errors import InputError
 from iseg.marks import Marks
 from iseg.page.corrections import Clean, Stroke, check_work
+from iseg.page.everything import Pieces, parse_pieces
 from iseg.page.parse import number, text, tuples
 from iseg.page.settings import UiSettings
 
@@ -33,6 +34,7 @@ class PageObject:
 
     Attributes:
         marks, words: what it comes from; with both, their maps count alike. None without any.
+        pieces: the regions without words that it is made of, in the place of words.
         strokes: the brush's and the eraser's. clean: what is done to its region before the strokes.
         entropy, enhancement, iterations, threshold: settings of the method; enhancement matters to words only.
         name: what the person calls it. colour: "#rrggbb".
@@ -48,6 +50,7 @@ class PageObject:
     clean: Clean = IDLE
     name: str = "object"
     colour: str = "#000000"
+    pieces: Pieces | None = None
 
     @property
     def is_corrected(self) -> bool:
@@ -64,12 +67,14 @@ def parse_object(value: Any, settings: UiSettings) -> PageObject:
         raise InputError(f"colour is {colour!r}: expected #rrggbb")
     marks = _marks(value["marks"]) if value.get("marks") is not None else None
     words = _words(value["words"]) if value.get("words") is not None else None
+    pieces = parse_pieces(value["pieces"]) if value.get("pieces") is not None else None
     strokes = _strokes(value.get("strokes", []), settings)
-    if marks is None and words is None and not strokes:
-        raise InputError("an object needs marks, words or strokes")
+    if marks is None and words is None and pieces is None and not strokes:
+        raise InputError("an object needs marks, words, regions or strokes")
     return PageObject(
         marks=marks,
         words=words,
+        pieces=pieces,
         strokes=strokes,
         clean=_clean(value.get("clean", {})),
         entropy=number(value.get("entropy"), "entropy", 0, 1),

@@ -2,8 +2,10 @@
 
 from iseg.regions.cut import CutTree, affinity, normalized_cut
 from iseg.regions.features import place_features, spread_anchors
-from iseg.regions.find import METHODS, Regions, RegionSettings, find_regions
+from iseg.regions.find import Regions, find_regions
+from iseg.regions.layers import aggregate
 from iseg.regions.merge import merge_proposals
+from iseg.regions.settings import METHODS, RegionSettings
 
 __all__ = [
     "METHODS",
@@ -11,6 +13,7 @@ __all__ = [
     "RegionSettings",
     "Regions",
     "affinity",
+    "aggregate",
     "find_regions",
     "merge_proposals",
     "normalized_cut",

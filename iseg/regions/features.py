@@ -32,6 +32,8 @@ def place_features(matrix: Tensor, anchors: Tensor, iterations: int) -> Tensor:
     Returns:
         (HW, n) float32; a place that no anchor reaches is all zero.
     """
+    if iterations and matrix.layout == torch.strided:  # the first product with one-hot columns picks the anchors'
+        return unit_roots(refine.refine(matrix, matrix[:, anchors], iterations - 1))
     columns = torch.zeros(matrix.shape[0], len(anchors), device=matrix.device)
     columns[anchors, torch.arange(len(anchors), device=matrix.device)] = 1
     return unit_roots(refine.refine(matrix, columns, iterations))

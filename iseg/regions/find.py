@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -11,59 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import masks
-from iseg.errors import InputError
+from iseg.masks import finite_array
 from iseg.regions.cut import FINEST, CutTree, affinity, cut_tree
 from iseg.regions.features import place_features, pool_grid, spread_anchors, unit_roots
 from iseg.regions.merge import merge_proposals
+from iseg.regions.settings import RegionSettings
 
-Method = Literal["merge", "cut", "ours"]
-METHODS: tuple[str, ...] = get_args(Method)
 CUT_SIDE = 32  # grid of DiffCut's features; finer attention is averaged to it
-ENTROPY = {"merge": None, "cut": None, "ours": 0.3}  # chosen on scenes apart from those reported: docs/regions.md
-ITERATIONS = {"merge": 1, "cut": 1, "ours": 2}
-
-
-@dataclass(frozen=True)
-class RegionSettings:
-    """How regions are found; nothing is tuned per image.
-
-    Attributes:
-        method: "merge" (DiffSeg's merging of the recorded self-attention), "cut" (DiffCut's recursive normalised cut,
-            with rows of the recorded self-attention as features), or "ours" (the same cut on anchors, described by
-            where the entropy-reduced matrix leads).
-        coarse: 0 (many regions) to 1 (few). merge: the KL threshold is 2 * coarse; cut, ours: a set of places is split
-            while its normalised cut is below 1 - coarse.
-        entropy: weight of the entropy step; "method" is the method's own; None takes the matrix as it was recorded.
-        iterations: products with the matrix, >= 1; None is the method's own number.
-        anchors: anchors per side of the grid (merge, ours).
-    """
-
-    method: Method = "ours"
-    coarse: float = 0.5
-    entropy: float | Literal["method"] | None = "method"
-    iterations: int | None = None
-    anchors: int = 16
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method is {self.method!r}: expected one of {', '.join(METHODS)}")
-        limits = {"coarse": (0, 1), "entropy": (0, 1000), "iterations": (1, 1000), "anchors": (1, 256)}
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if (value is None and name in ("entropy", "iterations")) or value == "method":
-                continue
-            if not isinstance(value, (int, float)) or not low <= value <= high:
-                raise InputError(f"{name} is {value!r}: expected a number in {low}..{high}")
-
-    @property
-    def entropy_weight(self) -> float | None:
-        """The weight of the entropy step, None for the matrix as it was recorded."""
-        return ENTROPY[self.method] if self.entropy == "method" else self.entropy
-
-    @property
-    def products(self) -> int:
-        """The number of products with the matrix."""
-        return ITERATIONS[self.method] if self.iterations is None else self.iterations
+ROW_SUM = 1e-5  # rows whose sums are closer to 1 than this stay as they are
 
 
 @dataclass
@@ -88,6 +42,12 @@ class Regions:
         """The regions for another coarseness in [0, 1], from the same pass and, with cut and ours, the same cuts."""
         RegionSettings(coarse=coarse)
         return _conclude(self._source, (self.labels.shape[0], self.labels.shape[1]), self.method, coarse)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held beside the pass that the regions came of."""
+        own = self.labels.nbytes + self.scores.nbytes + self.maps.nbytes
+        return own + (self._source.features.nbytes if isinstance(self._source, _Cut) else 0)
 
     def each_mask(self) -> Iterator[NDArray[np.bool_]]:
         """The K masks (H, W), one at a time."""
@@ -140,9 +100,12 @@ def find_regions(attention: Tensor, matrix: Tensor, size: tuple[int, int], setti
             attention itself.
         size: (H, W) of the image.
         settings: see `RegionSettings`.
+
+    Raises NotFinite for attention with NaN or infinity.
     """
-    attention = _stochastic(attention)
-    matrix = matrix if matrix.layout == torch.sparse_csr else _stochastic(matrix)
+    recorded, attention = attention, _stochastic(attention)
+    if matrix.layout != torch.sparse_csr:
+        matrix = attention if matrix is recorded else _stochastic(matrix)
     side = round(attention.shape[0] ** 0.5)
     anchors = spread_anchors(side, settings.anchors).to(attention.device)
     source: _Merged | _Cut
@@ -160,7 +123,11 @@ def find_regions(attention: Tensor, matrix: Tensor, size: tuple[int, int], setti
 
 
 def _stochastic(matrix: Tensor) -> Tensor:
-    total = matrix.sum(1, keepdim=True)
+    """Rows (n, n) divided by their sums; the matrix itself where they are 1. NotFinite for NaN or infinity."""
+    total = matrix.sum(1, keepdim=True)  # not finite where a value is not: the values are not negative
+    finite_array(total)
+    if float((total - 1).abs().amax()) < ROW_SUM:
+        return matrix
     return matrix / torch.where(total > 0, total, torch.ones_like(total))
 
 
@@ -170,16 +137,16 @@ def _conclude(source: _Merged | _Cut, size: tuple[int, int], method: str, coarse
     maps = source.maps(coarse).float()
     side = round(maps.shape[1] ** 0.5)
     grids = maps.unflatten(1, (side, side))
-    labels, found = _largest(grids, size).unique(return_inverse=True)
-    order = found.flatten().bincount().argsort(descending=True, stable=True)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    kept = labels[order]
+    found = _largest(grids, size)
+    sizes = found.flatten().bincount(minlength=len(maps))
+    kept = sizes.argsort(descending=True, stable=True)[: int(sizes.count_nonzero())]
+    place = torch.zeros(len(maps), dtype=torch.int32, device=maps.device)
+    place[kept] = torch.arange(len(kept), dtype=torch.int32, device=maps.device)
     scores = _cohesion(source.attention, maps.argmax(0), kept)
     return Regions(
-        labels=place[found].int().cpu().numpy(),
+        labels=place[found].cpu().numpy(),
         scores=scores.float().cpu().numpy(),
-        maps=grids[kept].cpu().numpy(),
+        maps=finite_array(grids[kept]),
         method=method,
         coarse=coarse,
         _source=source,

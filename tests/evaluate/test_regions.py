@@ -18,7 +18,7 @@ from iseg.data.classes import load_classes
 from iseg.data.read import read_label
 from iseg.errors import InputError
 from iseg.evaluate.matching import DatasetCounts, MatchedCounts, count_pairs
-from iseg.evaluate.regions import middle_square
+from iseg.evaluate.region_counts import middle_square
 from iseg.files.export import write_image, write_mask
 from ovs.regions import main
 from scripts import prepare_cityscapes27, prepare_stuff27
@@ -158,7 +158,7 @@ def test_a_run_scores_every_way_and_names_images_that_cannot_be_used(data_set, c
     assert main(["--config", str(path)]) == 1
     printed = capsys.readouterr().out
     assert "not comparable" in printed
-    result = json.loads((data_set / "out" / "regions.json").read_text())
+    result = json.loads((data_set / "out" / "results.json").read_text())
     assert [each["name"] for each in result["ways"]] == ["a", "b"]
     assert result["images"] == 1
     assert list(result["failures"]) == ["000000000003"]

@@ -27,8 +27,9 @@ from iseg import seeds, solve
 from iseg.errors import InputError
 from iseg.page import gallery
 from iseg.page.api import Api
-from iseg.page.engine import Engine, load_model
+from iseg.page.engine import Engine
 from iseg.page.images import Images
+from iseg.page.model import load_model
 from iseg.page.objects import parse_object
 from iseg.page.people import ImageGone, People, Superseded
 from iseg.page.settings import UiSettings
@@ -466,7 +467,7 @@ def test_the_embedded_model_stands_in_with_a_notice(monkeypatch, tmp_path):
     def absent(*args, **kwargs):
         raise InputError("not here")
 
-    monkeypatch.setattr("iseg.page.engine.locate", absent)
+    monkeypatch.setattr("iseg.page.model.locate", absent)
     model, notice = load_model(UiSettings(device="cpu"))
     assert model.backbone.row.name == "tiny"
     assert "not on this machine" in notice

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iseg.errors import InputError
+from iseg.errors import InputError, NotFinite
 from iseg.refine import compact, reduce_entropy
 from iseg.regions import METHODS, RegionSettings, find_regions, place_features, spread_anchors
 from iseg.regions.features import pool_grid
@@ -123,6 +123,15 @@ def test_a_sparse_matrix_gives_the_same():
         chosen = RegionSettings(method=cast(Any, method), entropy=0.3)
         dense = find_regions(attention, reduced, (20, 30), chosen)
         assert (find_regions(attention, sparse, (20, 30), chosen).labels == dense.labels).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_attention_that_is_not_finite_is_refused(owner, method, value):
+    attention = attention_of(owner)
+    attention[3, 5] = value
+    with pytest.raises(NotFinite, match="not finite"):
+        find_regions(attention, attention, (24, 40), RegionSettings(method))
 
 
 def test_anchors_and_pooling():

@@ -21,6 +21,7 @@ from ovs.plot import Axis, draw_lines, tick_step
 from scripts import benchmark
 from scripts.bench import case, dataset, plain, report
 from scripts.bench.agreement import agreement
+from scripts.bench.everything import everything
 from scripts.bench.growth import product_cost, solve_cost
 from scripts.bench.peaks import busy_share, count_flop, covered
 from scripts.bench.stages import STAGES, stopwatch
@@ -52,6 +53,13 @@ def test_the_plain_clustering_and_entropy_are_the_methods():
     assert torch.allclose(cluster.pool(tokens, ours), cluster.pool(tokens, theirs.unique(return_inverse=True)[1]))
     attention = torch.rand((50, 50), generator=generator).softmax(1)
     assert torch.allclose(plain.plain_entropy(attention, 0.3), reduce_entropy(attention, 0.3), atol=1e-6)
+
+
+def test_everything_mode_is_timed_after_the_pass(capsys):
+    result = everything(1, torch.device("cpu"), size=256)
+    assert result["grid"] == 32
+    assert result["regions"] > 0
+    assert "32x32 places" in capsys.readouterr().out
 
 
 def test_a_case_in_its_own_process():

@@ -1,6 +1,6 @@
 // What the page's buttons and keys do, by name.
 
-import { removeMark } from "./pointer.js";
+import { removeMark } from "./marking.js";
 
 export function actionsOf(app) {
   // the document comes and goes with the image: it is looked up when a button is pressed

@@ -130,6 +130,20 @@ export class Document {
     return object;
   }
 
+  // A region becomes an object; with `joins` it becomes part of the selected one, or leaves it. Returns what is in the way.
+  addPiece(coarse, number, joins = false) {
+    const target = joins ? this.selected : null;
+    if (target && !target.pieces) return "Only an object made of regions can take another: click one first.";
+    if (target && target.pieces.coarse !== coarse) return "The selected object is of other regions: move the slider back.";
+    if (!target && this.isFull) return this.fullText;
+    const numbers = target?.pieces.numbers ?? [];
+    const others = numbers.filter((each) => each !== number);
+    if (target && !others.length && numbers.length) return ""; // its last region stays
+    const now = others.length < numbers.length ? others : [...numbers, number];
+    this.update((state) => Object.assign(this.#target(state, target), { pieces: { coarse, numbers: now }, threshold: 0.5 }));
+    return "";
+  }
+
   // Objects of the phrases of one prompt. One that was found by the same phrase before is brought up to date.
   addWords(phrases, found) {
     const phraseOf = ({ words }) => words?.phrases[words.index].toLowerCase();

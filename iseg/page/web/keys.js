@@ -1,13 +1,14 @@
 // Keyboard shortcuts, and the sheet that lists them.
 
 export const SHEET = [
-  ["P L B T R E V", "points, line, box, words, brush, eraser, select"],
+  ["P L B T G R E V", "points, line, box, words, regions, brush, eraser, select"],
   ["Click, drag", "mark what belongs to the object"],
   ["Right-click, Alt+click", "mark what does not (subtracts); with the brush: erase"],
   ["X", "subtract instead, until pressed again"],
   ["Drag a mark, right-click it", "move it, delete it (lines and boxes: with Select)"],
   ["Select: click a mask", "select its object; Delete removes the chosen mark, else the object"],
   ["Shift+drag a box", "add the box to the selected object"],
+  ["Regions: click, Shift+click", "a region becomes an object, joins the selected one or leaves it"],
   ["N", "the next mark starts a new object"],
   ["Ctrl+Z, Ctrl+Shift+Z", "undo, redo"],
   ["Esc", "end a drag; choose nothing"],
@@ -23,7 +24,7 @@ export const SHEET = [
   ["Page Up, Page Down", "previous, next image of the folder"],
 ];
 
-const TOOLS = { p: "point", l: "line", b: "box", t: "text", r: "brush", e: "eraser", v: "select", m: "select" };
+const TOOLS = { p: "point", l: "line", b: "box", t: "text", g: "everything", r: "brush", e: "eraser", v: "select", m: "select" };
 
 export function listen(app) {
   document.addEventListener("keydown", (event) => {

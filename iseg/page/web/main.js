@@ -2,19 +2,19 @@
 
 import { actionsOf } from "./actions.js";
 import { Document } from "./document.js";
+import { Everything } from "./everything.js";
 import { Folder } from "./folder.js";
 import { Gallery } from "./gallery.js";
 import { Keeper } from "./keeper.js";
-import { HINTS } from "./hints.js";
-import * as keys from "./keys.js";
+import { listen } from "./listening.js";
 import { Messages } from "./messages.js";
 import { ObjectList } from "./objectlist.js";
 import { heatTable } from "./paint.js";
 import { Panels } from "./panels.js";
 import { PANELS } from "./pictures.js";
 import { Player } from "./player.js";
-import * as pointer from "./pointer.js";
 import { Progress } from "./progress.js";
+import * as requests from "./requests.js";
 import { Saver } from "./save.js";
 import { Server } from "./server.js";
 import { Settings } from "./settings.js";
@@ -22,9 +22,8 @@ import { Solver } from "./solver.js";
 import { Stage } from "./stage.js";
 import { Store } from "./store.js";
 import { Theme } from "./theme.js";
+import * as tools from "./tools.js";
 import { Words } from "./words.js";
-
-const BRUSHES = ["brush", "eraser"];
 
 class App {
   constructor(root, functions) {
@@ -37,6 +36,7 @@ class App {
     this.peeking = false;
     this.picked = null; // the mark of the selected object that Delete removes
     this.brushRadius = 10; // pixels of the image
+    this.modes = {}; // tools that have a file of their own, by name: see pointer.js
     this.isSubtracting = this.isSpaceHeld = this.isSpaceUsed = false;
     this.theme = new Theme();
     this.actions = actionsOf(this);
@@ -54,6 +54,7 @@ class App {
     this.gallery = new Gallery(this, this.refs);
     this.saver = new Saver(this, this.refs);
     this.words = new Words(this, this.refs);
+    this.modes.everything = new Everything(this, this.refs);
     this.stage = new Stage(this, this.refs.stage, this.refs.canvas);
     this.document.onChange(() => {
       this.solver.soon();
@@ -62,9 +63,8 @@ class App {
   }
 
   // Show what was open last, else what there is to open.
-
   async start() {
-    this.#listen();
+    listen(this);
     const hello = await this.server.ask("hello");
     const { max_iterations, max_objects, max_upload, heat, model, folder, classes } = hello;
     this.limits = { max_iterations, max_objects, max_upload };
@@ -90,69 +90,24 @@ class App {
     else await this.gallery.show(true);
   }
 
-  #listen() {
-    this.refs.page.addEventListener("click", (event) => {
-      const button = event.target.closest("[data-do], [data-tool]");
-      if (button?.dataset.tool) this.setTool(button.dataset.tool);
-      else if (button) this.act(button.dataset.do);
-    });
-    const { peek } = this.refs;
-    this.refs["brush-size"].addEventListener("input", (event) => this.setBrush(1.06 ** Number(event.target.value)));
-    peek.addEventListener("pointerdown", () => this.peek(true));
-    for (const name of ["pointerup", "pointerleave", "pointercancel", "blur"])
-      peek.addEventListener(name, () => this.peek(false));
-    peek.addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && this.peek(true));
-    peek.addEventListener("keyup", () => this.peek(false));
-    pointer.listen(this);
-    keys.listen(this);
-    const sheet = keys.SHEET.flatMap(([key, text]) => {
-      const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
-      [term.textContent, detail.textContent] = [key, text];
-      return [term, detail];
-    });
-    this.refs["key-list"].replaceChildren(...sheet);
-  }
-
   act(name) {
     this.actions[name]?.();
   }
 
   setSubtracting(isSubtracting) {
-    this.isSubtracting = isSubtracting;
-    this.refs.subtract.setAttribute("aria-pressed", String(isSubtracting));
-    this.draw();
+    tools.setSubtracting(this, isSubtracting);
   }
 
-  // The brush's radius in pixels of the image.
   setBrush(radius) {
-    const { image } = this;
-    const most = image ? Math.max(image.width, image.height) / 4 : 500;
-    this.brushRadius = Math.min(most, Math.max(0.5, radius));
-    this.refs["brush-size"].value = Math.log(this.brushRadius) / Math.log(1.06);
-    this.refs["brush-text"].textContent = `${Math.round(2 * this.brushRadius)} px`;
-    this.draw();
+    tools.setBrush(this, radius);
   }
 
-  // A sentence in the place of the tool's hint; "" brings the hint back.
   help(text) {
-    const isWords = this.tool === "text";
-    this.refs.hint.textContent = text || HINTS[this.tool];
-    this.refs.hint.hidden = isWords;
+    tools.help(this, text);
   }
 
   setTool(tool) {
-    this.tool = tool;
-    this.refs.tools.querySelectorAll("button").forEach((button) => {
-      button.setAttribute("aria-checked", String(button.dataset.tool === tool));
-    });
-    this.help("");
-    this.stage.pointer = null;
-    this.refs.brush.hidden = !BRUSHES.includes(tool);
-    this.refs.words.hidden = tool !== "text";
-    this.refs.chips.hidden = tool !== "text" || !this.refs.chips.children.length;
-    this.refs.canvas.dataset.tool = tool;
-    if (tool === "text") this.refs.words.querySelector("input").focus();
-    this.draw();
+    tools.choose(this, tool);
   }
 
   setPanel(index) {
@@ -193,6 +148,7 @@ class App {
     this.document.reset(kept);
     this.panels.setImage(image);
     this.stage.setImage(image);
+    this.modes.everything.forget();
     this.keeper.rest();
     if (image.folderName) this.folder.reconcile(image, kept, session);
     this.setBrush(Math.max(2, Math.min(image.width, image.height) / 30));
@@ -207,33 +163,12 @@ class App {
     return this.stage.pictures.isEmpty(object);
   }
 
-  // A request about an image; if the server had to forget the image, it is sent again first.
-  async request(name, details = {}, image = this.image, isWanted = () => true) {
-    const ask = () => this.server.ask(name, { image: image.id, ...details }, isWanted);
-    try {
-      return await ask();
-    } catch (error) {
-      if (error.code !== "image_gone") throw error;
-      await image.send();
-      return ask();
-    }
+  request(name, details = {}, image = this.image, isWanted = () => true) {
+    return requests.aboutImage(this, name, details, image, isWanted);
   }
 
-  // Resolves when all that is visible is computed. Throws what keeps an object from that.
-  async settled(isWanted = () => true) {
-    this.solver.sync();
-    while (this.solver.busy && isWanted()) {
-      await new Promise((resolve) => setTimeout(resolve, 30));
-      this.#checkFailures();
-    }
-    this.#checkFailures();
-  }
-
-  #checkFailures() {
-    if (this.image.trouble) throw new Error(`The image could not be read: ${this.image.trouble}`);
-    const failed = this.document.visible.find((object) => this.solver.failure(object));
-    if (!failed) return;
-    throw new Error(`${failed.name} could not be computed (${this.solver.failure(failed)}): hide or change it.`);
+  settled(isWanted = () => true) {
+    return requests.settled(this, isWanted);
   }
 
   draw() {

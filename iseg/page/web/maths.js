@@ -6,6 +6,12 @@ export function decodeFloats(text) {
   return new Float32Array(bytes.buffer);
 }
 
+// uint16 numbers in base64.
+export function decodeNumbers(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Uint16Array(bytes.buffer);
+}
+
 // Min-max to [0, 1]; a constant map becomes zero.
 export function unit(map) {
   let low = Infinity;

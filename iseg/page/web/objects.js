@@ -26,7 +26,7 @@ export function create(now, content = {}) {
   const id = now.next++;
   const used = now.objects.map((object) => object.colour);
   const colour = COLOURS.find((each) => !used.includes(each)) ?? COLOURS[id % COLOURS.length];
-  const own = { marks: noMarks(), words: null, strokes: [], clean: {} };
+  const own = { marks: noMarks(), words: null, pieces: null, strokes: [], clean: {} };
   const object = { id, name: `object ${id}`, colour, hidden: false, absent: false, ...now.defaults, ...own, ...content };
   now.objects.push(object);
   return object;
@@ -40,24 +40,28 @@ export function copy(object) {
 
 export const isMarked = ({ marks }) => marks.points.length + marks.lines.length + marks.boxes.length > 0;
 
-export const hasContent = (object) => Boolean(isMarked(object) || object.words || object.strokes.length);
+// Whether it has a map; what was only painted has none.
+export const hasMap = (object) => Boolean(isMarked(object) || object.words || object.pieces);
 
-// Whether its map comes from marks at all; negative ones alone need words to be subtracted from.
-export const usesMarks = (object) => isMarked(object) || (object.marks.negative.length > 0 && Boolean(object.words));
+export const hasContent = (object) => Boolean(hasMap(object) || object.strokes.length);
+
+// Whether its map comes from marks at all; negative ones alone need words or regions to be subtracted from.
+export const usesMarks = (object) => isMarked(object) || (object.marks.negative.length > 0 && hasMap(object));
 
 export const isCorrected = ({ strokes, clean }) => strokes.length > 0 || CLEAN.some((name) => clean[name]);
 
 // What the server needs to compute an object's region.
 export function toRequest(object) {
-  const { name, colour, words, strokes, clean } = object;
+  const { name, colour, words, pieces = null, strokes, clean } = object;
   const settings = Object.fromEntries(SETTINGS.map((setting) => [setting, object[setting]]));
-  return { name, colour, ...settings, marks: usesMarks(object) ? object.marks : null, words, strokes, clean };
+  return { name, colour, ...settings, marks: usesMarks(object) ? object.marks : null, words, pieces, strokes, clean };
 }
 
-export function describe({ marks, words, strokes }) {
+export function describe({ marks, words, pieces, strokes }) {
   const count = (number, one, more = `${one}s`) => (number ? `${number} ${number > 1 ? more : one}` : "");
   const parts = [
     words ? "words" : "",
+    count(pieces?.numbers.length ?? 0, "region"),
     count(marks.points.length, "point"),
     count(marks.lines.length, "line"),
     count(marks.boxes.length, "box", "boxes"),

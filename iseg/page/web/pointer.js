@@ -1,11 +1,17 @@
-// Mouse, pen and touch on the stage: what a press and a drag mean in each tool. Also the keyboard's cross-hair.
+// Mouse, pen and touch on the stage: what a press and a drag mean in each tool.
+//
+// A tool may have a file of its own: `app.modes[tool]` is an object with `hint` (the line above the stage), `hover(point)`
+// (the pointer is at a pixel (x, y) of the image, or null: outside), `press(point, event)` (a press within the image) and
+// `leave()` (another tool is chosen).
 
-import { markAt, moved, objectAt } from "./picking.js";
+import { moveCursor } from "./cursor.js";
+import { add, boxOf, clamp, isInside, moveMark, paint, removeMark } from "./marking.js";
+import { markAt, objectAt } from "./picking.js";
 import { Pinch } from "./pinch.js";
+import { BRUSHES } from "./tools.js";
 
 const NEAR = 3; // screen pixels: points of a line closer than this are left out, a drag shorter than this is a click
 const WHEEL = 1.0015;
-const BRUSHES = ["brush", "eraser"];
 
 export function listen(app) {
   const { stage } = app;
@@ -36,6 +42,7 @@ export function listen(app) {
     const at = place(event);
     stage.pointer = BRUSHES.includes(app.tool) ? at : null;
     if (drag) go(app, drag, at);
+    else hover(app, at);
     if (drag || stage.pointer) app.draw();
   });
 
@@ -59,12 +66,18 @@ export function listen(app) {
   });
   canvas.addEventListener("pointerleave", () => {
     stage.pointer = null;
+    hover(app, null);
     app.draw();
   });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("wheel", (event) => turn(app, event, place(event)), { passive: false });
   canvas.addEventListener("keydown", (event) => moveCursor(app, event));
   canvas.addEventListener("blur", () => app.draw());
+}
+
+function hover(app, at) {
+  const point = at && app.image ? app.stage.view.toImage(...at) : null;
+  app.modes[app.tool]?.hover(point && isInside(app, point) ? point : null);
 }
 
 // What a press begins: {kind, ...}, null if it is done at once or means nothing.
@@ -77,6 +90,7 @@ function begin(app, event, at) {
     app.isSpaceUsed = app.isSpaceHeld;
     return { ...base, kind: "pan" };
   }
+  if (app.modes[tool]) return isInside(app, point) ? void app.modes[tool].press(point, event) : null;
   if (BRUSHES.includes(tool)) return { ...base, kind: "brush", removes: removes || tool === "eraser" };
   const mark = markAt(app, at, event.pointerType, tool !== "select");
   if (mark && event.button === 2) return void removeMark(app, mark);
@@ -133,36 +147,6 @@ function end(app, drag) {
   }
 }
 
-function add(app, kind, value, toSelected = false) {
-  const rounded = kind === "lines" ? value.map(round) : round(value);
-  const problem = app.document.addMark(kind, rounded, toSelected);
-  if (problem) app.messages.hint(problem);
-}
-
-function paint(app, points, erases) {
-  const stroke = { points: points.map(round), radius: app.brushRadius, erases };
-  const problem = app.document.addStroke(stroke);
-  if (problem) app.messages.hint(problem);
-}
-
-function moveMark(app, drag, dx, dy) {
-  const { id, kind, index } = drag.mark;
-  const tag = `move ${id} ${kind} ${index} ${drag.start}`;
-  const inside = (point) => round(clamp(app, point));
-  drag.free ??= app.document.selected.marks[kind][index]; // unrounded, so that slow drags do not lose their way
-  drag.free = moved(drag.free, drag.mark, dx, dy, (point) => clamp(app, point));
-  app.document.edit(id, (object) => (object.marks[kind][index] = moved(drag.free, drag.mark, 0, 0, inside)), tag);
-  drag.moved = true;
-}
-
-export function removeMark(app, { id, kind, index }) {
-  app.picked = null;
-  app.document.edit(id, (object) => object.marks[kind].splice(index, 1));
-}
-
-// Pixels to a tenth: enough for any grid, and short in a saved session.
-const round = (values) => values.map((value) => Math.floor(value * 10) / 10);
-
 function draftOf(app, { kind, points, removes }) {
   if (kind === "brush") return { brush: { points, radius: app.brushRadius, erases: removes }, colour: colourOf(app) };
   if (kind === "line") return { colour: colourOf(app), marks: { lines: [points] } };
@@ -171,19 +155,6 @@ function draftOf(app, { kind, points, removes }) {
 
 const colourOf = (app) => app.document.selected?.colour ?? "#3b5bdb";
 
-function boxOf(points) {
-  const [[ax, ay], [bx, by]] = [points[0], points.at(-1)];
-  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
-}
-
-function isInside({ image }, [x, y]) {
-  return x >= 0 && y >= 0 && x < image.width && y < image.height;
-}
-
-function clamp({ image }, [x, y]) {
-  return [Math.min(Math.max(x, 0), image.width - 0.1), Math.min(Math.max(y, 0), image.height - 0.1)];
-}
-
 function turn(app, event, at) {
   if (!app.image || app.isGalleryOpen) return;
   event.preventDefault();
@@ -191,22 +162,4 @@ function turn(app, event, at) {
     app.stage.view.pan(-event.deltaY - event.deltaX, 0);
     app.draw();
   } else app.stage.zoom(WHEEL ** -event.deltaY, ...at);
-}
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-function moveCursor(app, event) {
-  const { image, stage } = app;
-  if (!image || app.isGalleryOpen) return;
-  if (!ARROWS[event.key] && event.key !== "Enter") return;
-  stage.cursor ??= [image.width / 2, image.height / 2];
-  const step = (Math.max(image.width, image.height) / 128) * (event.shiftKey ? 4 : 1);
-  if (ARROWS[event.key]) {
-    const [dx, dy] = ARROWS[event.key];
-    stage.cursor = clamp(app, [stage.cursor[0] + dx * step, stage.cursor[1] + dy * step]);
-  } else {
-    add(app, event.altKey || app.isSubtracting ? "negative" : "points", [...stage.cursor]);
-  }
-  event.preventDefault();
-  app.draw();
 }

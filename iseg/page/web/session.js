@@ -50,6 +50,7 @@ function parseObject(value, limits) {
     object[setting] = within(value[setting], `${setting} of ${object.name}`, 0, most[setting]);
   object.marks = parseMarks(value.marks, object.name);
   object.words = parseWords(value.words, object.name);
+  object.pieces = parsePieces(value.pieces, object.name);
   object.strokes = parseStrokes(value.strokes ?? [], object.name);
   object.clean = Object.fromEntries(CLEAN.filter((each) => value.clean?.[each] === true).map((each) => [each, true]));
   return object;
@@ -74,6 +75,14 @@ function parseWords(words, name) {
     Array.isArray(phrases) && phrases.every((phrase) => typeof phrase === "string") && phrases[index] !== undefined;
   if (!isGood) throw new Error(`The words of ${name} in this session cannot be read.`);
   return { phrases, index };
+}
+
+function parsePieces(pieces, name) {
+  if (!pieces) return null;
+  const { coarse, numbers } = pieces;
+  const isGood = Array.isArray(numbers) && numbers.length && numbers.every((each) => Number.isInteger(each) && each >= 0);
+  if (!isGood) throw new Error(`The regions of ${name} in this session cannot be read.`);
+  return { coarse: within(coarse, `coarseness of ${name}`, 0, 1), numbers };
 }
 
 function parseStrokes(strokes, name) {

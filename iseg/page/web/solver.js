@@ -2,7 +2,7 @@
 // kept, so undo, redo and settings that come back cost nothing. Iterations and threshold are no part of it.
 
 import { decodeFloats } from "./maths.js";
-import { isMarked, toRequest, usesMarks } from "./objects.js";
+import { hasMap, toRequest, usesMarks } from "./objects.js";
 
 const KEPT = 80; // maps beyond those of the objects there are
 const PAUSE = 60; // ms; while a slider moves, only where it rests is asked for
@@ -29,22 +29,22 @@ export class Solver {
   }
 
   key(object, image = this.app.image) {
-    const { entropy, enhancement, marks, words } = object;
+    const { entropy, enhancement, marks, words, pieces } = object;
     const isMixed = usesMarks(object);
     const spoken = words && { phrases: words.phrases, enhancement, index: isMixed ? words.index : null };
-    return JSON.stringify([image?.id, entropy, isMixed ? marks : null, spoken]);
+    return JSON.stringify([image?.id, entropy, isMixed ? marks : null, spoken, pieces]);
   }
 
   // Maps of an object: those it needs, or while they are on their way those it had; null if there are none yet.
   mapsOf(object) {
-    if (!isMarked(object) && !object.words) return object.strokes.length ? BLANK : null;
+    if (!hasMap(object)) return object.strokes.length ? BLANK : null;
     const key = this.key(object);
     if (this.maps.has(key)) this.shown.set(object.id, key);
     return this.maps.get(key) ?? this.maps.get(this.shown.get(object.id)) ?? null;
   }
 
   isPending(object) {
-    if (!isMarked(object) && !object.words) return false;
+    if (!hasMap(object)) return false;
     const key = this.key(object);
     return !this.maps.has(key) && !this.failed.get(key)?.isFinal;
   }

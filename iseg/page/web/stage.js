@@ -64,6 +64,7 @@ export class Stage {
     context.drawImage(this.pictures.canvas, x, y, image.width * scale, image.height * scale);
     if (panel === "image" || panel === "overlay") this.drawTile(panel === "overlay");
     if (!this.app.peeking && (panel === "image" || panel === "overlay")) drawMarks(this);
+    if (!this.app.peeking) this.app.modes[this.app.tool]?.draw?.(this);
     drawBrush(this);
     if (this.cursor && document.activeElement === canvas) drawCursor(this);
   }

@@ -1,0 +1,65 @@
+"""Which model the page uses, and what the page is told of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from iseg.backbones.find import locate
+from iseg.backbones.table import BackboneRow, load_row
+from iseg.errors import InputError
+from iseg.page.settings import UiSettings
+from iseg.pipeline import ISeg
+
+POWER = 0.382  # the score m at which m = (1 - m)^2: above it the background "power" gives way
+BEST = "sd21-base"  # what "auto" means where its weights are at hand
+
+Loader = Callable[[UiSettings], tuple[ISeg, str]]
+
+
+def load_model(settings: UiSettings) -> tuple[ISeg, str]:
+    """The model that the settings ask for, else the fallback; with a notice for people ("" if there is none)."""
+    name, notice = settings.model, ""
+    if name == "auto":
+        name = BEST
+        try:
+            locate(load_row(name), download=False)
+        except InputError:
+            notice = (
+                f"The weights of {name} are not on this machine, so the embedded model “{settings.fallback}” is used: "
+                f"it knows pictograms, not photographs. Start with --model {name} to download them, or --model FOLDER."
+            )
+            name = settings.fallback
+    try:
+        return ISeg.from_pretrained(name, device=settings.device, dtype=settings.dtype), notice
+    except InputError as error:
+        if name == settings.fallback:
+            raise
+        loaded = ISeg.from_pretrained(settings.fallback, device=settings.device, dtype=settings.dtype)
+        return loaded, f"{error} — the embedded model “{settings.fallback}” is used instead."
+
+
+def described(seg: ISeg, max_iterations: int) -> dict[str, Any]:
+    """A loaded model for the page: its name, note, device, the words and limits it has, its own settings."""
+    row, recipe = seg.backbone.row, seg.recipe
+    return {
+        "name": row.name,
+        "note": row.note,
+        "device": str(seg.backbone.device),
+        "words": list(row.words or []),
+        "limits": _limits(row),
+        "defaults": {
+            "iterations": min(recipe.iterations, max_iterations),
+            "threshold": POWER if recipe.background == "power" else float(recipe.background),
+            "entropy": min(recipe.entropy, 1.0),
+            "enhancement": recipe.enhancement,
+        },
+    }
+
+
+def _limits(row: BackboneRow) -> str:
+    """What a model with a closed vocabulary cannot do, for a banner that stays; "" for other models."""
+    if row.words is None:
+        return ""
+    return (
+        f"The model “{row.name}” knows pictograms of {len(row.words)} things, not photographs: masks of photographs "
+        "will be poor. Try it on the example scenes."
+    )
