@@ -1,4 +1,4 @@
-"""CLIP's image side as CLIPer reads it: patch features of every layer, mixed by early layers' attention (2411.13836)."""
+"""CLIP's image side as CLIPer reads it: patch features of all layers, mixed by early layers' attention (2411.13836)."""
 
 from typing import Any
 

@@ -18,6 +18,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "crop": (0, 4096),
     "stride": (1, 4096),
     "timestep": (0, 999),
+    "candidate": (0, 1000),
     "cross_weight": (0, 1),
 }
 
@@ -34,16 +35,21 @@ class ClipMaps:
         templates: "short15", "openai80" (`configs/clip_maps`), or a YAML list of sentences with `{}`.
         known_words: the only words the model knows; None = any.
         shortest_side: the image is scaled to this shorter side, in pixels.
+        further_sides: maps of the image at these shorter sides are averaged in, too; mirror: and of mirrored images.
+        patches: "fused", layer by layer by early layers' attention as published; or "apart", of the whole last block in
+            which every token attends to itself alone, as TagCLIP and the small CLIP have it, without any spreading.
         scale: factor on the cosine before the softmax.
         select: layer whose map is taken: -1 = the last, -2 = the last but one.
         threshold: share of a map's maximum below which it counts as 0; the same of a self-attention column's.
-        score_threshold: a class is alive above this score.
+        score_threshold: a class is alive above this score; joined: the mean of CLIP's map where the refined map reaches
+            half its maximum.
         background_threshold: a scaled map below this is background; 0 = the background scores (1 - maximum)^2.
         min_max: bring maps to [0, 1] before the decision, so that scores only decide which classes are alive.
         crop: side of the sliding window in pixels, 0 = none. stride: from window to window.
         refine: by which self-attention: "heads", the product of single heads as published; "entropy", the recipe's
             entropy-reduced mean with its iterations; or "none".
         timestep: of the pass that records the heads.
+        candidate: with `maps: joined`, classes whose CLIP map reaches this are asked the cross-attention for.
         join: with `maps: joined`, cross-attention "times" or "plus" CLIP's maps.
         cross_weight: exponent (times) or weight (plus) of the cross-attention, 1 minus it of CLIP's.
     """
@@ -54,6 +60,9 @@ class ClipMaps:
     templates: str = "openai80"
     known_words: list[str] | None = None
     shortest_side: int = 336
+    further_sides: list[int] = field(default_factory=list)
+    mirror: bool = False
+    patches: Literal["fused", "apart"] = "fused"
     scale: float = 50.0
     select: int = -2
     threshold: float = 0.1
@@ -64,6 +73,7 @@ class ClipMaps:
     stride: int = 112
     refine: Literal["none", "heads", "entropy"] = "heads"
     timestep: int = 101
+    candidate: float = 0.3
     join: Literal["times", "plus"] = "times"
     cross_weight: float = 0.5
 
@@ -71,6 +81,13 @@ class ClipMaps:
         for name, (low, high) in LIMITS.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)!r}: expected a number in {low:g}..{high:g}")
+        wrong = [side for side in self.further_sides if not 16 <= side <= 4096]
+        if wrong:
+            raise InputError(f"further_sides names {wrong[0]!r}: expected pixels in 16..4096")
+        if self.patches == "apart" and self.crop:
+            raise InputError(
+                f"crop is {self.crop} with patches apart: the sliding window goes with fused ones; expected 0"
+            )
         if self.select >= 0:
             raise InputError(f"select is {self.select}: expected -1 for the last layer, -2 for the last but one, ...")
 

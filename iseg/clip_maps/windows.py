@@ -45,7 +45,7 @@ class Overlay:
             self._logits = logits.new_zeros(*logits.shape[:2], *self.grid)
             self._attention, self._pairs = attention.new_zeros(count, count), attention.new_zeros(count, count)
         self._logits[:, :, top:bottom, left:right] += logits.unflatten(2, (bottom - top, right - left))
-        self._cover[top:bottom, left:right] += 1
+        self._cover[top:bottom, left:right] += 1  # on the CPU
         numbers = torch.arange(self.grid[0] * self.grid[1]).reshape(self.grid)
         places = numbers[top:bottom, left:right].flatten().to(attention.device)
         self._attention[places[:, None], places] += attention
