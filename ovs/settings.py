@@ -1,12 +1,16 @@
 """Settings of an open-vocabulary evaluation: those of any evaluation, and where the labels come from."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from iseg.clip_maps import ClipMaps, chosen_preset
+from iseg.data.classes import LabelClass
 from iseg.errors import InputError
 from iseg.evaluate import Evaluation, load_evaluation
+from iseg.evaluate.outputs import folder_digest
 from iseg.tagging import TagClip
+from iseg.tagging.load import locate_clip
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,26 @@ class OpenVocabulary(Evaluation):
     """
 
     tagging: Tagging = field(default_factory=Tagging)
+    upper_bound: bool = False
     maps: Literal["cross", "clip", "joined"] = "cross"
     clip_maps: ClipMaps = field(default_factory=ClipMaps)
     clip_presets: dict[str, dict[str, Any]] = field(default_factory=dict)
     clip_preset: str | None = None
-    upper_bound: bool = False
+
+    def decides(self) -> dict[str, Any]:
+        """What of CLIP's maps decides the masks; CLIP is known by its weights."""
+        if self.maps == "cross":
+            return {}
+        clip = {**asdict(self.clip_maps), "model": folder_digest(str(locate_clip(self.clip_maps.model)))}
+        return {"maps": self.maps, "clip_maps": clip}
+
+
+def clip_words(names: Sequence[str] | None, classes: Sequence[LabelClass], setting: str) -> list[str]:
+    """What CLIP is told for each class. InputError if the setting names another number of classes."""
+    words = list(names or [entry.word.word for entry in classes])
+    if len(words) != len(classes):
+        raise InputError(f"{setting} has {len(words)} names for {len(classes)} classes: expected one per class")
+    return words
 
 
 def load_settings(arguments: list[str], prog: str) -> OpenVocabulary:

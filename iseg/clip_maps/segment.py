@@ -124,7 +124,7 @@ def find_joined(
     evidence = agreement(steps[-1], own)
     for index, value in zip(asked, evidence.tolist(), strict=True):
         scores[index] = value
-    kept = (evidence > settings.score_threshold).nonzero().flatten().tolist()
+    kept = (evidence > settings.agreement_threshold).nonzero().flatten().tolist()
     alive = [asked[position] for position in kept]
     names = [known[index].word for index in alive]
     ids = None if class_ids is None else [class_ids[index] for index in alive]

@@ -19,6 +19,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "stride": (1, 4096),
     "timestep": (0, 999),
     "candidate": (0, 1000),
+    "agreement_threshold": (0, 1000),
     "cross_weight": (0, 1),
 }
 
@@ -32,7 +33,7 @@ class ClipMaps:
         names: what CLIP is told for the classes, in their order; None = the classes' prompt words. A name "sofa|couch"
             holds several, whose probabilities are added.
         background: words for what is not asked for; they take part in every softmax but are never a label.
-        templates: "short15", "openai80" (`configs/clip_maps`), or a YAML list of sentences with `{}`.
+        templates: "short15", "openai80" (`configs/clip_maps`), "tagclip", or a YAML list of sentences with `{}`.
         known_words: the only words the model knows; None = any.
         shortest_side: the image is scaled to this shorter side, in pixels.
         further_sides: maps of the image at these shorter sides are averaged in, too; mirror: and of mirrored images.
@@ -41,8 +42,7 @@ class ClipMaps:
         scale: factor on the cosine before the softmax.
         select: layer whose map is taken: -1 = the last, -2 = the last but one.
         threshold: share of a map's maximum below which it counts as 0; the same of a self-attention column's.
-        score_threshold: a class is alive above this score; joined: the mean of CLIP's map where the refined map reaches
-            half its maximum.
+        score_threshold: a class is alive above this score.
         background_threshold: a scaled map below this is background; 0 = the background scores (1 - maximum)^2.
         min_max: bring maps to [0, 1] before the decision, so that scores only decide which classes are alive.
         crop: side of the sliding window in pixels, 0 = none. stride: from window to window.
@@ -50,6 +50,8 @@ class ClipMaps:
             entropy-reduced mean with its iterations; or "none".
         timestep: of the pass that records the heads.
         candidate: with `maps: joined`, classes whose CLIP map reaches this are asked the cross-attention for.
+        agreement_threshold: with `maps: joined`, a class is alive if the mean of CLIP's map, where the refined map
+            reaches half its maximum, lies above this.
         join: with `maps: joined`, cross-attention "times" or "plus" CLIP's maps.
         cross_weight: exponent (times) or weight (plus) of the cross-attention, 1 minus it of CLIP's.
     """
@@ -74,6 +76,7 @@ class ClipMaps:
     refine: Literal["none", "heads", "entropy"] = "heads"
     timestep: int = 101
     candidate: float = 0.3
+    agreement_threshold: float = 0.3
     join: Literal["times", "plus"] = "times"
     cross_weight: float = 0.5
 

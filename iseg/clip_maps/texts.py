@@ -43,7 +43,9 @@ def other_words(background: Sequence[str], classes: Sequence[Sequence[str]]) -> 
 
 
 def named_templates(name: str) -> list[str]:
-    """The sentences of "short15" or "openai80", or of a YAML file. Raises InputError for one that cannot be read."""
+    """The sentences of "short15", "openai80", "tagclip", or a YAML file. InputError for one that cannot be read."""
+    if name == "tagclip":
+        return read_templates()
     inside = configs_folder() / "clip_maps" / f"{name}.yaml"
     return read_templates(inside if inside.is_file() else name)
 

@@ -79,6 +79,10 @@ class Evaluation:
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     sweep: dict[str, list[Any]] = field(default_factory=dict)
 
+    def decides(self) -> dict[str, Any]:
+        """Settings of a kind of evaluation that decide the masks, too, as plain values."""
+        return {}
+
     def __post_init__(self) -> None:
         for name in ("batch_size", "readers", "limit"):
             value = getattr(self, name)
@@ -196,4 +200,5 @@ def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
         "labels": "truth" if evaluation.data.labels is None else "file",
         "recipe": asdict(recipe),
         "dtype": evaluation.dtype,
+        **evaluation.decides(),
     }
