@@ -125,7 +125,7 @@ def open_run(evaluation: Evaluation) -> Iterator[Run]:
     """
     data = evaluation.data
     classes = load_classes(data.classes)
-    items = open_items(data.kind, data.split, data.root, data.truth)[: evaluation.limit]
+    items = open_items(data.kind, data.split, data.root, data.truth, data.background)[: evaluation.limit]
     state = PartialState(cpu=evaluation.device == "cpu", timeout=WAIT)
     device = str(state.device) if evaluation.device == "auto" else evaluation.device
     with ExitStack() as held, logged(Path(evaluation.out)):
