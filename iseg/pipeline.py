@@ -13,6 +13,7 @@ from torch import Tensor
 
 from iseg import kinds, passes, prompt, solve
 from iseg.backbones.find import find_row
+from iseg.backbones.heads import Head
 from iseg.backbones.load import load
 from iseg.backbones.seam import Backbone
 from iseg.errors import InputError, NotFinite
@@ -199,6 +200,16 @@ class ISeg:
 
         with self._lock:
             return state.attended(recipe.resize if every_layer else recipe.pass_key(words), record)
+
+    def heads(self, state: ImageState, timestep: int) -> list[Head]:
+        """Single self-attention heads of an image by one pass of the empty prompt (CLIPer, arXiv 2411.13836).
+
+        The image is resized by the nearest pixel, as published for these; nothing of the pass is kept.
+        """
+        with self._lock:
+            square = to_square(state.pixels, self.backbone.row.image_size, "nearest")
+            noisy = self.backbone.noised(self.encode_squares([square]), timestep)
+            return self.backbone.heads(noisy, self.backbone.condition([prompt.EMPTY]), timestep)[0]
 
     def square(self, image: NDArray[np.uint8], recipe: Recipe) -> Tensor:
         """An image (H, W, 3) uint8 -> (3, S, S) float32 in [0, 1] on the CPU, as the encoder takes it. Thread-safe."""

@@ -20,7 +20,7 @@ from iseg.tagging import Tagger
 from iseg.tagging.load import locate_clip
 from iseg.tagging.quality import quality
 from iseg.texts import read_json
-from ovs.settings import OpenVocabulary, Tagging
+from ovs.settings import OpenVocabulary, Tagging, clip_words
 
 CONFIG, LABELS, SCORES, FAILURES = "tagging.yaml", "labels.json", "labels", "labels_failures.json"
 SHOWN_NAMES = 5
@@ -72,7 +72,7 @@ def hold(settings: OpenVocabulary, classes: list[LabelClass]) -> FolderLock:
                 "mix": list(tagging.clip.mix),
                 "model": folder_digest(str(locate_clip(model))),
             },
-            "words": clip_words(tagging, classes),
+            "words": clip_words(tagging.clip.names, classes, "tagging.clip.names"),
         }
         how["model"] = model
     if tagging.source == "file":
@@ -86,16 +86,6 @@ def hold(settings: OpenVocabulary, classes: list[LabelClass]) -> FolderLock:
     return claim(out / CONFIG, depends, how, labelled, "labels")[0]
 
 
-def clip_words(tagging: Tagging, classes: list[LabelClass]) -> list[str]:
-    """What CLIP is told for each class. InputError if the settings name another number of classes."""
-    words = tagging.clip.names or [entry.word.word for entry in classes]
-    if len(words) != len(classes):
-        raise InputError(
-            f"tagging.clip.names has {len(words)} names for {len(classes)} classes: expected one per class"
-        )
-    return words
-
-
 def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     """Label the images with TagCLIP, each process its share, OUT/labels/NAME.json each. Returns {image: reason} failed.
 
@@ -103,7 +93,7 @@ def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     """
 
     def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
-        words = clip_words(settings.tagging, run.classes)
+        words = clip_words(settings.tagging.clip.names, run.classes, "tagging.clip.names")
         tagger = Tagger.from_pretrained(settings.tagging.clip, device=run.device)
         tagger.texts(words)  # words that the model does not know are found before any image
         for item in mine:

@@ -11,9 +11,11 @@ from accelerate import PartialState
 from iseg.data.labels import read_labels
 from iseg.errors import InputError
 from iseg.evaluate import evaluate, exit_code, open_run
+from iseg.evaluate.job import Run
 from iseg.evaluate.score import markdown, percent
 from iseg.files.export import write_json
 from ovs.labels import LABELS, make_labels, measure
+from ovs.maps import segment_by_maps
 from ovs.settings import OpenVocabulary, load_settings
 
 PROG = "python -m ovs.main"
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
 def run(settings: OpenVocabulary) -> int:
     """Label, measure the labels, segment, and compare with the labels of the truth if asked to."""
     out = Path(settings.out)
+    if settings.maps != "cross":
+        return run_maps(settings)
     labelled = replace(settings, data=replace(settings.data, labels=str(out / LABELS)))
     with open_run(labelled) as opened:  # a folder of other settings is found before anything is labelled
         if settings.upper_bound and any(item.label is None for item in opened.items):
@@ -44,11 +48,31 @@ def run(settings: OpenVocabulary) -> int:
         reasons = {name: f"not labelled: {reason}" for name, reason in unlabelled.items()}
         code = opened.segment(read_labels(out / LABELS, opened.classes), reasons)
     if settings.upper_bound:
-        bound = out / "truth_labels"
-        opened.say("\nUpper bound: the classes of the truth as labels")
-        code = max(code, evaluate(replace(settings, out=str(bound))))
-        if opened.state.is_main_process:
-            compare(out, bound, found)
+        code = max(code, _bound(settings, opened, found))
+    return code
+
+
+def run_maps(settings: OpenVocabulary) -> int:
+    """Segment by CLIP's maps without labels, measure which classes were found, and compare if asked to."""
+    every = replace(settings, data=replace(settings.data, labels="every class"))
+    with open_run(every) as opened:
+        if settings.upper_bound and any(item.label is None for item in opened.items):
+            raise InputError("upper_bound is true, but the images have no truth masks: expected false")
+        code, found = segment_by_maps(settings, opened)
+        if found:
+            print(quality_table(found))
+    if settings.upper_bound:
+        code = max(code, _bound(settings, opened, found))
+    return code
+
+
+def _bound(settings: OpenVocabulary, opened: Run, found: dict[str, Any] | None) -> int:
+    """Segment once more with the labels of the truth, and compare."""
+    out, bound = Path(settings.out), Path(settings.out) / "truth_labels"
+    opened.say("\nUpper bound: the classes of the truth as labels")
+    code = evaluate(replace(settings, out=str(bound), maps="cross"))
+    if opened.state.is_main_process:
+        compare(out, bound, found)
     return code
 
 

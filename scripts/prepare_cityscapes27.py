@@ -7,12 +7,15 @@ is missing.
 """
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iseg.data import datasets_root
+from iseg.data.cityscapes import KINDS
 from iseg.data.items import IGNORE
 from iseg.data.layout import require
 from iseg.data.read import read_label
@@ -22,15 +25,21 @@ FIRST, LAST = 7, 33  # ids that count; the licence plate, -1, is 255 in the file
 ENDING = "_gtFine_labelIds.png"
 
 
-def label_map(path: Path) -> NDArray[np.uint8]:
-    """(H, W) labels 0..26 and 255 of one file. Raises InputError for one that holds no label ids."""
-    ids = read_label(path, LAST + 1)
-    return np.where((ids >= FIRST) & (ids <= LAST), ids - FIRST, IGNORE).astype(np.uint8)
+def lookup(first: int, ids: Sequence[int]) -> NDArray[np.uint8]:
+    """(256,) label of every label id: first, first + 1, ... for `ids` in their order; 255 for all others."""
+    table = np.full(256, IGNORE, np.uint8)
+    table[list(ids)] = np.arange(first, first + len(ids))
+    return table
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.prepare_cityscapes27", description=__doc__.splitlines()[0])
+def label_map(table: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    """(H, W) labels of one file. Raises InputError for one that holds no label ids."""
+    return table[read_label(path, LAST + 1)]
+
+
+def prepare(arguments: list[str] | None, description: str, table: NDArray[np.uint8], kind: str) -> int:
+    """Make the labels of a kind of `iseg.data.cityscapes` from a table of label ids; returns the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m scripts.prepare_{kind}", description=description)
     parser.add_argument("--root", help="folder of the data sets; default: ISEG_DATASETS, else datasets/")
     parser.add_argument("--workers", type=int, help="processes; default: one per core")
     settings = parser.parse_args(arguments)
@@ -40,7 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     files = sorted((base / "gtFine" / "val").glob(f"*/*{ENDING}"))
     jobs = [(path.name.removesuffix(ENDING), path) for path in files]
-    return convert_all(jobs, label_map, base / "labels27" / "val", settings.workers)
+    return convert_all(jobs, partial(label_map, table), base / KINDS[kind] / "val", settings.workers)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    return prepare(arguments, __doc__.splitlines()[0], lookup(0, range(FIRST, LAST + 1)), "cityscapes27")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def lookup() -> NDArray[np.uint8]:
 
 
 def label_map(table: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
-    """(H, W) labels 0..26 of one map. Raises InputError for a file that is none."""
+    """(H, W) labels of one map. Raises InputError for a file that is none."""
     return table[read_label(path, FINE)]
 
 

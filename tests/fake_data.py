@@ -131,3 +131,56 @@ def make_sbd(folder: Path, masks: dict[str, np.ndarray]) -> Path:
         struct["Boundaries"][:] = np.zeros((1, 1))
         savemat(folder / "dataset" / "cls" / f"{name}.mat", {"GTcls": struct})
     return folder
+
+
+def make_context(root: Path, ids: list[tuple[int, ...]]) -> None:
+    """VOC2010 with the prepared masks of PASCAL Context and Main/val.txt; classes of each mask as given."""
+    base = root / "VOCdevkit" / "VOC2010"
+    (base / "ImageSets" / "Main").mkdir(parents=True)
+    names = [f"2008_{number:06d}" for number in range(len(ids))]
+    (base / "ImageSets" / "Main" / "val.txt").write_text("".join(f"{name}\n" for name in names))
+    for number, name in enumerate(names):
+        size = SIZES[number % len(SIZES)]
+        save_picture(base / "JPEGImages" / f"{name}.jpg", number, size)
+        write_mask(base / "SegmentationClassContext" / f"{name}.png", labels(number, size, ids[number]))
+
+
+def make_ade(root: Path, ids: list[tuple[int, ...]]) -> Path:
+    """ADEChallengeData2016 with grey annotations as they come (0 = none of the 150); returns its folder."""
+    base = root / "ADEChallengeData2016"
+    (base / "annotations" / "validation").mkdir(parents=True)
+    for number, classes in enumerate(ids):
+        size, name = SIZES[number % len(SIZES)], f"ADE_val_{number + 1:08d}"
+        save_picture(base / "images" / "validation" / f"{name}.jpg", number, size)
+        label = labels(number, size, classes)
+        Image.fromarray(np.where(label == 255, 0, label).astype(np.uint8)).save(
+            base / "annotations" / "validation" / f"{name}.png"
+        )
+    return base
+
+
+def make_cityscapes(root: Path, ids: list[tuple[int, ...]]) -> Path:
+    """leftImg8bit and gtFine of val with label ids as they come (0 = unlabelled); returns the cityscapes folder."""
+    base = root / "cityscapes"
+    for number, classes in enumerate(ids):
+        size, name = SIZES[number % len(SIZES)], f"ulm/ulm_{number:06d}_000019"
+        save_picture(base / "leftImg8bit" / "val" / f"{name}_leftImg8bit.png", number, size)
+        path = base / "gtFine" / "val" / f"{name}_gtFine_labelIds.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        label = labels(number, size, classes)
+        Image.fromarray(np.where(label == 255, 0, label).astype(np.uint8)).save(path)
+    return base
+
+
+def make_stuff(root: Path, fine: list[tuple[int, ...]]) -> Path:
+    """Images of COCO val2017 and stuffthingmaps (grey, labels 0..181 as given, 255 = unlabelled); returns the maps."""
+    maps = root / "stuffthingmaps" / "val2017"
+    maps.mkdir(parents=True)
+    for number, classes in enumerate(fine):
+        size, name = SIZES[number % len(SIZES)], f"{number + 1:012d}"
+        save_picture(root / "coco2017" / "val2017" / f"{name}.jpg", number, size)
+        label = labels(number, size, tuple(index + 1 for index in classes)).astype(int)
+        Image.fromarray(np.where((label == 0) | (label == 255), 255, label - 1).astype(np.uint8)).save(
+            maps / f"{name}.png"
+        )
+    return maps

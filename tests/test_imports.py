@@ -21,6 +21,7 @@ LAYERS = [
     ["passes", "solve", "state"],
     ["pipeline"],
     ["tagging", "data"],
+    ["clip_maps"],
     ["evaluate"],
     ["page"],
     ["cli", "__init__", "__main__"],

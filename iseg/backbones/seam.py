@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from iseg.attention import Layers, Record
+from iseg.backbones.heads import Head
 from iseg.backbones.table import BackboneRow
 from iseg.prompt import Prompt
 
@@ -43,11 +44,14 @@ class Backbone(Protocol):
     def condition(self, prompts: Sequence[Prompt]) -> Condition:
         """Prompts -> what the network is told. Raises InputError for a class word that it does not know or reach."""
 
-    def noised(self, latents: Tensor) -> Tensor:
-        """Latents (B, C, h, w) with the row's fixed noise, the same for every image, at its timestep."""
+    def noised(self, latents: Tensor, timestep: int | None = None) -> Tensor:
+        """Latents (B, C, h, w) with the row's fixed noise, the same for every image, at its timestep or a given one."""
 
     def widened(self) -> AbstractContextManager[None]:
         """A block in which the model computes in float32. Raises NotFinite where it does so already."""
 
     def record(self, latents: Tensor, condition: Condition, layers: Layers) -> Record:
         """One pass over noised latents (B, C, h, w), which ends after the last recorded layer."""
+
+    def heads(self, latents: Tensor, condition: Condition, timestep: int) -> list[list[Head]]:
+        """The heads of the row's `head_layers`, in that order, of each of B images: one pass over noised latents."""

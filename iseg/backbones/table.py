@@ -22,6 +22,8 @@ class BackboneRow:
         timestep, noise_seed: of the one noised pass.
         cross_layers: {resolution: {layer: head count}} in execution order; what flat head indices refer to.
         self_layers: {layer: head count}, likewise.
+        head_layers: {layer: head count} in the order in which the product of single heads takes them (CLIPer); by
+            default `self_layers`.
         recipe: settings that differ from the defaults of `Recipe` when no recipe is named.
         cpu_dtype: what `dtype="auto"` is on the CPU; see `iseg.backbones.load.pick_dtype`.
         words: the only class words the model knows; None = any.
@@ -52,6 +54,11 @@ class BackboneRow:
     pad_token_2: str | None = None
     tokens: int = 77
     architecture: list[str] = field(default_factory=list)
+    head_layers: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.head_layers:
+            object.__setattr__(self, "head_layers", dict(self.self_layers))
 
     def check_words(self, words: Iterable[str]) -> None:
         """Raises InputError that lists the known words if the model does not know one of `words`."""

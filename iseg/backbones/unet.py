@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from iseg import prompt
 from iseg.attention import Layers, Record
+from iseg.backbones.heads import Head, HeadRecording
 from iseg.backbones.precision import without_tf32
 from iseg.backbones.recording import PassEnded, Recording, attention_module, end_pass
 from iseg.backbones.seam import Condition
@@ -50,15 +51,15 @@ class UNetBackbone:
         return latents_of(self.vae, scaled.to(self.vae_dtype or self.dtype)).to(self.dtype)
 
     @torch.inference_mode()
-    def noised(self, latents: Tensor) -> Tensor:
-        """Latents (B, C, h, w) with the row's fixed noise at its timestep.
+    def noised(self, latents: Tensor, timestep: int | None = None) -> Tensor:
+        """Latents (B, C, h, w) with the row's fixed noise, at its timestep unless another is given.
 
         The noise is drawn on the CPU so that every device sees the same; it is the same for every image.
         """
         generator = torch.Generator("cpu").manual_seed(self.row.noise_seed)
         noise = torch.randn((1, *latents.shape[1:]), generator=generator).to(latents)
-        timestep = torch.tensor([self.row.timestep], device=latents.device)
-        return self.scheduler.add_noise(latents, noise, timestep)
+        steps = torch.tensor([self.row.timestep if timestep is None else timestep], device=latents.device)
+        return self.scheduler.add_noise(latents, noise, steps)
 
     @torch.inference_mode()
     @without_tf32()
@@ -149,6 +150,21 @@ class UNetBackbone:
                 )
             return recording.take()
 
+    @torch.inference_mode()
+    @without_tf32()
+    def heads(self, latents: Tensor, condition: Condition, timestep: int) -> list[list[Head]]:
+        """Single self-attention heads of each of B images by one pass over noised latents; see `Backbone.heads`."""
+        layers = {name: list(range(count)) for name, count in self.row.head_layers.items()}
+        with HeadRecording(self.unet, layers, end_pass) as recording:
+            with suppress(PassEnded):
+                self.unet(
+                    latents,
+                    timestep,
+                    encoder_hidden_states=condition.embeddings,
+                    added_cond_kwargs=condition.added or None,
+                )
+            return recording.take_heads()
+
     def compile(self) -> None:
         """Let torch.compile work on the UNet's residual and feed-forward blocks and, off the CPU, the VAE's encoder.
 
@@ -169,7 +185,8 @@ class UNetBackbone:
 
 def check_layers(unet: nn.Module, row: BackboneRow) -> None:
     """Raises InputError naming the first layer of the table that the UNet lacks or that has another head count."""
-    kinds = [("attn2", layers) for layers in row.cross_layers.values()] + [("attn1", row.self_layers)]
+    kinds = [("attn2", layers) for layers in row.cross_layers.values()]
+    kinds += [("attn1", row.self_layers), ("attn1", row.head_layers)]
     for kind, layers in kinds:
         for layer, heads in layers.items():
             found = attention_module(unet, layer, kind).heads

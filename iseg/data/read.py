@@ -35,6 +35,17 @@ def read_label(path: Path, num_classes: int) -> NDArray[np.uint8]:
     return label.astype(np.uint8)
 
 
+def read_truth(item: Item, num_classes: int) -> NDArray[np.uint8]:
+    """Label map (H, W) of an item as it is scored: as `read_label`, 0 made 255 where background does not count.
+
+    Raises InputError as `read_label`, and for an item without truth.
+    """
+    if item.label is None:
+        raise InputError(f"{item.name} has no truth mask")
+    label = read_label(item.label, num_classes)
+    return label if item.background else np.where(label == 0, np.uint8(IGNORE), label)
+
+
 def read_pair(item: Item, num_classes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Image (H, W, 3) and label map (H, W) or None. InputError if either cannot be used or their sizes differ.
 
@@ -43,7 +54,7 @@ def read_pair(item: Item, num_classes: int) -> tuple[NDArray[np.uint8], NDArray[
     if item.label is None:
         return read_image(item.image), None
     image = read_stored(item.image)
-    label = read_label(item.label, num_classes)
+    label = read_truth(item, num_classes)
     if label.shape != image.shape[:2]:
         raise InputError(f"{item.label}: has {_size(label)} pixels, its image {item.image.name} has {_size(image)}")
     return image, label

@@ -20,19 +20,23 @@ class Data:
     """Which images, and which classes are asked for.
 
     Attributes:
-        kind: layout of the data set: voc, context, coco, stuff27, cityscapes27, or folder (a plain folder of images).
+        kind: layout of the data set: voc, context, coco, stuff171, ade150, cityscapes19, stuff27, cityscapes27, or
+            folder (a plain folder of images).
         split: voc: train, val, trainval, train_aug; context: train, val; coco: train, val, object.
         root: folder of the data sets (for folder: of the images); by default ISEG_DATASETS, else datasets/.
         truth: for folder: folder of label PNGs.
         classes: class file, "voc20" or a path.
+        background: whether 0 in the truth is a class that is scored; false ignores it, yet 0 in a mask is a miss where
+            the truth has a class. ADE20k's 0 is always ignored.
         labels: JSON or CSV file of image-level labels; by default the classes present in the truth mask.
     """
 
-    kind: Literal["voc", "context", "coco", "stuff27", "cityscapes27", "folder"]
+    kind: Literal["voc", "context", "coco", "stuff171", "ade150", "cityscapes19", "stuff27", "cityscapes27", "folder"]
     split: str = "val"
     root: str | None = None
     truth: str | None = None
     classes: str = "voc20"
+    background: bool = True
     labels: str | None = None
 
 
@@ -78,6 +82,10 @@ class Evaluation:
     save_scores: bool = False
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     sweep: dict[str, list[Any]] = field(default_factory=dict)
+
+    def decides(self) -> dict[str, Any]:
+        """Settings of a kind of evaluation that decide the masks, too, as plain values."""
+        return {}
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "readers", "limit"):
@@ -196,4 +204,5 @@ def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
         "labels": "truth" if evaluation.data.labels is None else "file",
         "recipe": asdict(recipe),
         "dtype": evaluation.dtype,
+        **evaluation.decides(),
     }

@@ -1,6 +1,6 @@
 """A run over a data set: its folders held, the missing masks made, all of them scored."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,13 +66,17 @@ class Run:
             print(line)
 
     def segment(
-        self, by_image: Mapping[str, list[int]] | None = None, unlabelled: Mapping[str, str] | None = None
+        self,
+        by_image: Mapping[str, list[int]] | None = None,
+        unlabelled: Mapping[str, str] | None = None,
+        make_runner: Callable[..., Runner] = Runner,
     ) -> int:
         """Make the masks that are missing, then score them all. Returns the exit code.
 
         Args:
             by_image: {image: class ids} of a file of labels; None takes the classes present in the truth.
             unlabelled: {image: why it has no labels}.
+            make_runner: `Runner`, or what makes one that works in another way.
         """
         labels, folders = RunLabels(self.classes, by_image, unlabelled), [folder for _, folder in self.outputs]
         done = sum(labels.finished(item, folders) for item in self.items)
@@ -93,7 +97,7 @@ class Run:
                 evaluation.backbone,
                 evaluation.vae,
             )
-            runner = Runner(seg, self.classes, by_image, self.outputs, evaluation.readers, unlabelled)
+            runner = make_runner(seg, self.classes, by_image, self.outputs, evaluation.readers, unlabelled)
             outcome = runner.run(self._share(), show=self.state.is_main_process)
         if not self.state.is_main_process:
             for folder in folders:
@@ -133,7 +137,7 @@ def start(evaluation: Evaluation) -> Run:
     """The data and the processes of a run that holds no folder yet. Raises InputError for data that is not complete."""
     data = evaluation.data
     classes = load_classes(data.classes)
-    items = open_items(data.kind, data.split, data.root, data.truth)[: evaluation.limit]
+    items = open_items(data.kind, data.split, data.root, data.truth, data.background)[: evaluation.limit]
     state = PartialState(cpu=evaluation.device == "cpu", timeout=WAIT)
     device = str(state.device) if evaluation.device == "auto" else evaluation.device
     return Run(evaluation, classes, items, state, device, [])

@@ -91,14 +91,14 @@ class Outputs:
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
-    def save(self, name: str, result: Segmentation, names: Sequence[str], record: bool = False) -> None:
+    def save(self, name: str, result: Segmentation, names: Sequence[str], asked: Sequence[str] | None = None) -> None:
         """Save the label map (H, W), how the classes were split and, if kept, the scores (K, H, W) as float16.
 
         Args:
             name: of the image.
             result: its mask holds class ids; one pass or none leaves no file of passes, nor that of an earlier run.
             names: the K class names of the scores.
-            record: the names are labels of a file, which may change: note them.
+            asked: labels of a file, which may change, that the image was asked for: they are noted.
 
         The mask, and after it the record, come last: where they are, the image is done. Raises InputError where the
         disk does not take them.
@@ -110,8 +110,8 @@ class Outputs:
         if self.save_scores:
             write_scores(self.scores_path(name), result.each_score(), names, result.mask.shape)
         write_mask(self.mask_path(name), result.mask)
-        if record:
-            write_json(self.asked_path(name), {"labels": list(names)})
+        if asked is not None:
+            write_json(self.asked_path(name), {"labels": list(asked)})
 
 
 def remove(path: Path) -> None:

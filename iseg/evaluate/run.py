@@ -161,15 +161,25 @@ class Runner:
         for folder in self.folders:
             self._save(one, folder, Segmentation(np.zeros(one.size, np.uint8), [], none, none), writer)
 
-    def _save(self, one: Loaded, folder: Outputs, result: Segmentation, writer: ThreadPoolExecutor) -> None:
-        """Count and write in the background, while the model works on the next batch; what is there is kept."""
+    def _save(
+        self,
+        one: Loaded,
+        folder: Outputs,
+        result: Segmentation,
+        writer: ThreadPoolExecutor,
+        found: Sequence[str] | None = None,
+    ) -> None:
+        """Count and write in the background, while the model works on the next batch; what is there is kept.
+
+        found: names of the result's classes, where they are not all that the image was asked for.
+        """
         names, from_file = self.labels.names(one.class_ids), self.labels.by_image is not None
 
         def finish() -> None:
             if one.truth is not None and folder is self.folders[-1]:
                 self.running.update(one.truth, result.mask)
             if not folder.finished(one.item.name, names if from_file else None):
-                folder.save(one.item.name, result, names, from_file)
+                folder.save(one.item.name, result, names if found is None else found, names if from_file else None)
 
         self._writes.append((one.item.name, writer.submit(finish)))
 

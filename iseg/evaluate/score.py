@@ -13,7 +13,7 @@ from tqdm import tqdm
 from iseg.data.classes import LabelClass
 from iseg.data.items import Item
 from iseg.data.labels import present
-from iseg.data.read import read_label
+from iseg.data.read import read_label, read_truth
 from iseg.errors import InputError
 from iseg.evaluate.ahead import read_ahead
 from iseg.evaluate.metrics import ConfusionMatrix
@@ -73,9 +73,7 @@ def count(item: Item, mask: Path, num_classes: int) -> ConfusionMatrix | None:
 
     Raises InputError for a missing or unusable mask or truth, and where their sizes differ.
     """
-    if item.label is None:
-        raise InputError(f"{item.name} has no truth mask")
-    truth = read_label(item.label, num_classes)
+    truth = read_truth(item, num_classes)
     if not mask.is_file() and not present(truth):
         return None
     guess = read_label(mask, num_classes)

@@ -122,9 +122,11 @@ def _from_array(array: NDArray) -> NDArray[np.uint8]:
 
 
 def to_square(image: NDArray[np.uint8], size: int, resize: str) -> torch.Tensor:
-    """(H, W, 3) uint8 -> (3, size, size) float32 in [0, 1] by the bilinear resize of "opencv" or "torch"."""
+    """(H, W, 3) uint8 -> (3, size, size) float32 in [0, 1], bilinear ("opencv" or "torch") or "nearest"."""
     unit = image.astype(np.float32) / 255
     if resize == "opencv":
         return torch.from_numpy(cv2.resize(unit, (size, size))).permute(2, 0, 1)
     channels_first = torch.from_numpy(unit).permute(2, 0, 1)[None]
+    if resize == "nearest":
+        return F.interpolate(channels_first, (size, size), mode="nearest")[0]
     return F.interpolate(channels_first, (size, size), mode="bilinear", align_corners=False)[0]

@@ -24,8 +24,12 @@ def to_pixels(image: Image.Image, patch: int, shortest_side: int | None = None) 
     """
     scale = 1.0 if shortest_side is None else shortest_side / min(image.size)
     width, height = (math.ceil(max(1, round(side * scale)) / patch) * patch for side in image.size)
-    resized = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-    pixels = torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8).reshape(height, width, 3)
+    return normalized(image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
+
+
+def normalized(image: Image.Image) -> Tensor:
+    """An RGB image -> pixels (3, H, W) float32 with CLIP's mean and spread."""
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).reshape(image.height, image.width, 3)
     mean, std = torch.tensor(CLIP_MEAN)[:, None, None], torch.tensor(CLIP_STD)[:, None, None]
     return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
 
@@ -33,8 +37,8 @@ def to_pixels(image: Image.Image, patch: int, shortest_side: int | None = None) 
 def embed(model: CLIPModel, pixels: Tensor, round_positions: bool = False) -> tuple[Tensor, tuple[int, int]]:
     """Patch and position embeddings after the first layer norm.
 
-    Position embeddings are resized bilinearly to the image's grid. `round_positions` rounds the resized ones to float16
-    as the published run did, whatever the model's dtype.
+    Position embeddings are resized bilinearly to the image's grid. `round_positions` rounds them to float16 as the
+    published runs did, whatever the model's dtype.
 
     Args:
         pixels: (B, 3, H, W), sides multiples of the patch.
@@ -53,13 +57,15 @@ def embed(model: CLIPModel, pixels: Tensor, round_positions: bool = False) -> tu
         square = positions[1:].T.reshape(1, -1, side, side)
         resized = F.interpolate(square.float(), grid, mode="bilinear", align_corners=False)[0].flatten(1).T
         positions = torch.cat([positions[:1], resized.to(positions.dtype)])
-        if round_positions:
-            positions = positions.half().to(positions.dtype)
+    if round_positions:
+        positions = positions.half().to(positions.dtype)
     tokens = torch.cat([classes, patches.flatten(2).transpose(1, 2)], 1) + positions
     return vision.pre_layrnorm(tokens), grid
 
 
-def block(layer, tokens: Tensor, hidden: Tensor | None = None, mix: bool = True) -> tuple[Tensor, Tensor]:
+def block(
+    layer, tokens: Tensor, hidden: Tensor | None = None, mix: bool = True, total: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """One transformer block of the image side.
 
     Its attention is made strip by strip of queries, so that it is never held for all heads.
@@ -68,6 +74,7 @@ def block(layer, tokens: Tensor, hidden: Tensor | None = None, mix: bool = True)
         tokens: (B, 1 + N, C).
         hidden: (B, N) bool, patches that the class token must not see; None hides none.
         mix: without it every token attends to itself alone; the attention reported is the same.
+        total: (B, heads, 1 + N, 1 + N), to which the softmax of every head is added.
 
     Returns:
         (B, 1 + N, C), and the mean over heads of the softmax (B, 1 + N, 1 + N), rows = queries.
@@ -88,6 +95,8 @@ def block(layer, tokens: Tensor, hidden: Tensor | None = None, mix: bool = True)
             scores[:, :, 0] += F.pad(hidden, (1, 0)).to(scores.dtype)[:, None] * -1000
         weights = scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
         mean[:, strip] = weights.mean(1)
+        if total is not None:
+            total[:, :, strip] += weights
         if mix:
             mixed[:, :, strip] = weights @ value
     tokens = tokens + attention.out_proj(mixed.transpose(1, 2).flatten(2))

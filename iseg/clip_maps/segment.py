@@ -1,0 +1,184 @@
+"""CLIP's maps, alone or joined with cross-attention -> masks of the words that an image shows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from iseg import cross, masks, prompt, refine, seeds, solve
+from iseg.clip_maps import decision, product
+from iseg.clip_maps.settings import ClipMaps
+from iseg.errors import NotFinite
+from iseg.pipeline import ISeg
+from iseg.prompt import ClassWord
+from iseg.recipe import Recipe
+from iseg.results import Segmentation
+from iseg.state import ImageState
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Which of F classes an image shows, and their masks.
+
+    Attributes:
+        result: of the living classes; label `class_ids[c]` (k + 1 by default) of its mask is the k-th of them.
+        alive: their indices, ascending; may be empty.
+        scores: one per class, 0 for those that were not looked at; a class is alive above the settings' threshold.
+    """
+
+    result: Segmentation
+    alive: list[int]
+    scores: list[float]
+
+
+def find_by_clip(
+    seg: ISeg,
+    state: ImageState,
+    coarse: Tensor,
+    names: Sequence[str],
+    settings: ClipMaps,
+    recipe: Recipe,
+    class_ids: Sequence[int] | None = None,
+) -> Found:
+    """Masks of coarse maps (F, h, w) by the settings' refinement and CLIPer's decision.
+
+    class_ids: labels of the F classes; by default the living ones are 1, 2, ...
+
+    Raises NotFinite for a model whose attention is not finite in float32 either.
+    """
+    peaks = coarse.flatten(1).amax(1)
+    refined = _retried(seg, state, lambda: refined_maps(seg, state, coarse, settings, recipe)).to(peaks.device)
+    scores = decision.class_scores(refined, peaks)
+    alive = decision.alive(scores, settings)
+    ids = range(1, len(alive) + 1) if class_ids is None else [class_ids[index] for index in alive]
+    labels = decision.decide(refined[alive], scores[alive], state.size, settings, ids)
+    side = refined.shape[1]
+    steps = [columns_of(masks.resize(coarse, (side, side))[alive]), columns_of(refined[alive])]
+    grids = solve.to_grids(
+        torch.stack([refine.normalize_columns(each) for each in steps]) if alive else torch.zeros(2, side**2, 0)
+    )
+    words = [names[index] for index in alive]
+    result = Segmentation(labels.cpu().numpy(), words, grids[0], grids[-1], recipe.working_size, groups=[words])
+    return Found(result, alive, scores.tolist())
+
+
+def refined_maps(seg: ISeg, state: ImageState, coarse: Tensor, settings: ClipMaps, recipe: Recipe) -> Tensor:
+    """Coarse maps (F, h, w) -> refined maps (F, g, g) by the settings' self-attention; without any, as they are.
+
+    The recipe's refinement loses the scale of a map: its maximum becomes the coarse map's again.
+    """
+    if settings.refine == "none":
+        return coarse
+    if settings.refine == "heads":
+        heads = seg.heads(state, settings.timestep)
+        grid = round(len(heads[0].query) ** 0.5)
+        columns = columns_of(masks.resize(coarse, (grid, grid))).to(heads[0].query)
+        refined = product.apply_heads((head.matrix() for head in reversed(heads)), columns, settings.threshold)
+        _check_finite(refined)
+    else:
+        attended = seg.attend_image(state, recipe)
+        grid = attended.grid_size
+        refined = solve.refine_columns(attended, seeds.from_maps(coarse, grid), recipe)[-1]
+        _check_finite(refined)
+        refined = masks.min_max(refined, (0,)) * coarse.flatten(1).amax(1).to(refined)
+    return refined.T.unflatten(1, (grid, grid)).contiguous()
+
+
+def find_joined(
+    seg: ISeg,
+    state: ImageState,
+    coarse: Tensor,
+    words: Sequence[str | ClassWord],
+    settings: ClipMaps,
+    recipe: Recipe,
+    class_ids: Sequence[int] | None = None,
+) -> Found:
+    """Masks by cross-attention and coarse maps (F, h, w) together, refined and decided as the recipe says.
+
+    Classes whose coarse map reaches `settings.candidate` share the cross-attention's prompt. A class is alive if CLIP's
+    map is high where its refined map is: what the cross-attention puts elsewhere was not there.
+
+    Raises InputError for a word that the model does not know.
+    """
+    peaks = coarse.flatten(1).amax(1)
+    asked = (peaks > settings.candidate).nonzero().flatten().tolist()
+    scores, known = [0.0] * len(words), prompt.class_words(words)
+    if not asked:
+        return Found(nothing(state.size), [], scores)
+    candidates = [known[index] for index in asked]
+
+    def refined_steps() -> tuple[Tensor, Tensor]:
+        attended = seg.attend_image(state, recipe, candidates)
+        parts = [attended, *attended.further]
+        columns = torch.cat([_cross_columns(part.token_maps, part.spans, recipe) for part in parts], 1)
+        own = seeds.from_maps(coarse[asked], attended.grid_size).to(columns)
+        steps = solve.refine_columns(attended, join(columns, own, settings), recipe)
+        _check_finite(steps)
+        return steps, own.to(steps)
+
+    steps, own = _retried(seg, state, refined_steps)
+    evidence = agreement(steps[-1], own)
+    for index, value in zip(asked, evidence.tolist(), strict=True):
+        scores[index] = value
+    kept = (evidence > settings.agreement_threshold).nonzero().flatten().tolist()
+    alive = [asked[position] for position in kept]
+    names = [known[index].word for index in alive]
+    ids = None if class_ids is None else [class_ids[index] for index in alive]
+    result = (
+        solve.conclude(steps[:, :, kept], state.size, recipe, names, class_ids=ids) if alive else nothing(state.size)
+    )
+    return Found(result, alive, scores)
+
+
+def join(cross_maps: Tensor, clip_maps: Tensor, settings: ClipMaps) -> Tensor:
+    """Cross-attention columns (HW, K), brought to [0, 1], and CLIP's (HW, K) -> first maps (HW, K)."""
+    weight, unit = settings.cross_weight, masks.min_max(cross_maps, (0,))
+    if settings.join == "plus":
+        return weight * unit + (1 - weight) * clip_maps
+    return unit**weight * clip_maps ** (1 - weight)
+
+
+def agreement(refined: Tensor, clip_maps: Tensor) -> Tensor:
+    """(K,) mean of CLIP's columns (HW, K) where the refined ones (HW, K) reach half their range; 0 for constant."""
+    inside = masks.min_max(refined, (0,)) >= 0.5
+    return (clip_maps * inside).sum(0) / inside.sum(0).clamp_min(1)
+
+
+def columns_of(maps: Tensor) -> Tensor:
+    """(F, g, g) -> columns (HW, F)."""
+    return maps.flatten(1).T.contiguous()
+
+
+def nothing(size: tuple[int, int]) -> Segmentation:
+    """The result of an image that shows no class."""
+    empty = torch.zeros(0, 1, 1).numpy()
+    return Segmentation(torch.zeros(size, dtype=torch.uint8).numpy(), [], empty, empty)
+
+
+def _cross_columns(token_maps: Tensor | None, spans: list[list[int]], recipe: Recipe) -> Tensor:
+    assert token_maps is not None  # the pass was made with classes
+    maps = token_maps.cpu() if token_maps.device.type == "mps" else token_maps
+    dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
+    return cross.class_maps(maps, spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype)
+
+
+def _check_finite(maps: Tensor) -> None:
+    if not torch.isfinite(maps).all():
+        raise NotFinite("the model's attention is not finite (NaN or infinity): expected another copy of its weights")
+
+
+def _retried(seg: ISeg, state: ImageState, attempt: Callable[[], Made]) -> Made:
+    """What `attempt` makes; where it is not finite, once more with the model computing in float32."""
+    with torch.inference_mode():
+        try:
+            return attempt()
+        except NotFinite:
+            state.forget()
+            with seg.backbone.widened():
+                made = attempt()
+            state.forget()
+            return made

@@ -1,0 +1,97 @@
+"""Open-vocabulary segmentation without labels: maps of all classes by CLIP, alone or joined with cross-attention."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from iseg.clip_maps.segment import find_by_clip, find_joined
+from iseg.clip_maps.source import ClipSource
+from iseg.data.labels import present
+from iseg.errors import InputError
+from iseg.evaluate.job import Run
+from iseg.evaluate.loading import Loaded
+from iseg.evaluate.run import Runner
+from iseg.files.export import write_json
+from iseg.state import ImageState
+from iseg.tagging.quality import quality
+from ovs.labels import read_truth
+from ovs.settings import OpenVocabulary, clip_words
+
+PRESENCE = "presence"
+
+
+class MapsRunner(Runner):
+    """Makes masks by CLIP's maps, and OUT/presence/NAME.json: the classes found alive and the scores of all.
+
+    Every image is asked for every class. Attributes set after construction: `settings`, and `source`.
+    """
+
+    settings: OpenVocabulary
+    source: ClipSource
+
+    def _segment_together(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
+        """One image after another: each looks for other classes, so that passes cannot be shared."""
+        settings = self.settings.clip_maps
+        classes = list(self.labels.classes.values())
+        ids, told = [entry.id for entry in classes], clip_words(settings.names, classes, "clip_maps.names")
+        for one in loaded:
+            state = ImageState(one.image)
+            coarse = self.source.maps(one.image, told)
+            for variant, folder in self.outputs:
+                if self.settings.maps == "joined":
+                    words = [entry.word for entry in classes]
+                    found = find_joined(self.seg, state, coarse, words, settings, variant.recipe, ids)
+                else:
+                    names = [entry.name for entry in classes]
+                    found = find_by_clip(self.seg, state, coarse, names, settings, variant.recipe, ids)
+                alive = [ids[index] for index in found.alive]
+                content = {"alive": self.labels.names(alive), "scores": found.scores}
+                write_json(folder.folder / PRESENCE / f"{one.item.name}.json", content)
+                self._finish_writes()
+                self._save(one, folder, found.result, writer, self.labels.names(alive))
+
+
+def segment_by_maps(settings: OpenVocabulary, run: Run) -> tuple[int, dict[str, Any] | None]:
+    """Make the masks that are missing, score them all. Returns the exit code and the quality of presence, if known.
+
+    Raises InputError for a CLIP that cannot be had and for words that it does not know.
+    """
+
+    def make_runner(*arguments: Any) -> MapsRunner:
+        runner = MapsRunner(*arguments)
+        runner.settings = settings
+        runner.source = ClipSource.from_pretrained(settings.clip_maps, device=run.device)
+        runner.source.texts(clip_words(settings.clip_maps.names, run.classes, "clip_maps.names"))
+        return runner
+
+    every = [entry.id for entry in run.classes]
+    code = run.segment({item.name: every for item in run.items}, make_runner=make_runner)
+    return code, measure_presence(settings, run) if run.state.is_main_process else None
+
+
+def measure_presence(settings: OpenVocabulary, run: Run) -> dict[str, Any] | None:
+    """Quality of OUT/presence where truth exists, written to OUT/presence_quality.json; None without any."""
+    folder = run.outputs[-1][1].folder
+    saved = {}
+    for item in run.items:
+        path = folder / PRESENCE / f"{item.name}.json"
+        if item.label is not None and path.is_file():
+            saved[item.name] = _read(path)
+    if not saved:
+        return None
+    names = [entry.name for entry in run.classes]
+    items = [item for item in run.items if item.name in saved]
+    truth = {item.name: [number - 1 for number in present(read_truth(item, len(names)))] for item in items}
+    chosen = {name: [names.index(word) for word in content["alive"]] for name, content in saved.items()}
+    found = quality(truth, chosen, names, {name: content["scores"] for name, content in saved.items()})
+    write_json(Path(folder) / "presence_quality.json", found)
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {"alive": list(content["alive"]), "scores": list(content["scores"])}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise InputError(f"{path}: not readable as the presence of an image: remove it and its mask") from None
