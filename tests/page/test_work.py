@@ -203,6 +203,35 @@ def test_escape_ends_a_drag_and_deletes_nothing(visitor):
     assert visitor.state()["selected"] is None
 
 
+def test_a_window_that_changes_while_the_layout_does_throws_nothing(visitor):
+    """The observer of the stage's size must not change that size: a busy browser would report a loop."""
+    visitor.run(
+        """(app) => {
+          const draw = app.progress.draw.bind(app.progress);
+          let turn = 0;
+          app.progress.draw = () => { draw(); app.refs.hint.style.minHeight = `${40 + 25 * (turn++ % 2)}px`; };
+        }"""
+    )
+    for width in (1200, 1100, 1000, 1280):
+        visitor.page.set_viewport_size({"width": width, "height": 720})
+        visitor.page.wait_for_timeout(60)
+    visitor.settle()
+    assert visitor.complaints == []
+
+
+def test_a_pointer_that_is_gone_and_a_picture_that_cannot_be_read_throw_nothing(visitor):
+    visitor.tool("box")
+    visitor.run(
+        "(app) => app.stage.canvas.dispatchEvent(new PointerEvent('pointerdown', { pointerId: 77, bubbles: true,"
+        " clientX: 500, clientY: 300 }))"
+    )
+    visitor.run("(app) => app.cancelDrag()")
+    visitor.run(
+        "(app) => void app.gallery.reopen({ id: 'x', imageId: 'x', name: 'lost.png', picture: 'data:image/webp;base64,AA' })"
+    )
+    assert "lost.png" in visitor.error()
+
+
 def test_a_box_may_begin_outside_the_image(visitor):
     visitor.tool("box")
     visitor.drag((-15, 5), (100, 90))

@@ -21,13 +21,19 @@ const COLOURS = [
 
 const noMarks = () => ({ points: [], negative: [], lines: [], boxes: [] });
 
+// What tells an object from all others, in every tab and for every person; `id` is a number within one document.
+function identity() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 // A new object at the end of a document's list.
 export function create(now, content = {}) {
   const id = now.next++;
   const used = now.objects.map((object) => object.colour);
   const colour = COLOURS.find((each) => !used.includes(each)) ?? COLOURS[id % COLOURS.length];
   const own = { marks: noMarks(), words: null, strokes: [], clean: {} };
-  const object = { id, name: `object ${id}`, colour, hidden: false, absent: false, ...now.defaults, ...own, ...content };
+  const object = { id, uid: identity(), name: `object ${id}`, colour, hidden: false, absent: false, ...now.defaults, ...own, ...content };
   now.objects.push(object);
   return object;
 }

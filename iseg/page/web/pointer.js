@@ -33,7 +33,7 @@ export function listen(app) {
       return;
     }
     drag = begin(app, event, place(event));
-    if (drag) canvas.setPointerCapture(event.pointerId);
+    if (drag) capture(canvas, event.pointerId);
     event.preventDefault();
   });
 
@@ -73,6 +73,15 @@ export function listen(app) {
   canvas.addEventListener("wheel", (event) => turn(app, event, place(event)), { passive: false });
   canvas.addEventListener("keydown", (event) => moveCursor(app, event));
   canvas.addEventListener("blur", () => app.draw());
+}
+
+// The drag goes on outside of the canvas; a pointer that is gone by now (a busy browser tells late) has no more moves.
+function capture(canvas, pointer) {
+  try {
+    canvas.setPointerCapture(pointer);
+  } catch {
+    // its "up" was lost with it; the next press begins anew
+  }
 }
 
 function hover(app, at) {

@@ -89,7 +89,7 @@ export class Progress {
       const { model, stage, sweep } = await this.app.server.ask("status");
       this.stageText = stage;
       this.setModel(model);
-      this.app.folder.swept(sweep);
+      await this.app.folder.swept(sweep);
     } catch (error) {
       this.stageText = "";
       this.app.messages.error(error.message);

@@ -40,7 +40,8 @@ export class Stage {
     this.canvas.width = Math.max(1, Math.round(this.box.clientWidth * ratio));
     this.canvas.height = Math.max(1, Math.round(this.box.clientHeight * ratio));
     if (this.view.fitted) this.fit();
-    this.app.drawNow();
+    this.draw(); // the canvas alone: what changes the layout waits for the next frame, else the observer never rests
+    this.app.draw();
   }
 
   zoom(factor, x = this.box.clientWidth / 2, y = this.box.clientHeight / 2) {
