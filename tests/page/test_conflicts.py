@@ -51,7 +51,9 @@ def paint(person: Visitor, colour: str, x: float) -> None:
     person.page.keyboard.press("n")
     person.tool("brush")
     person.drag((x, 30), (x + 15, 30))
-    person.run("(app, colour) => app.document.edit(app.document.now.selected, (each) => (each.colour = colour))", colour)
+    person.run(
+        "(app, colour) => app.document.edit(app.document.now.selected, (each) => (each.colour = colour))", colour
+    )
 
 
 def test_two_people_lose_nothing_double_nothing_and_deleted_objects_stay_away(browser, server, folder):

@@ -28,6 +28,7 @@ export function listen(app) {
     if (!app.image || app.isGalleryOpen) return;
     canvas.focus({ preventScroll: true });
     stage.cursor = null;
+    app.preview.clear();
     if (pinch.down(event)) {
       cancel(); // two fingers move the view: what the first one began is no mark
       return;
@@ -86,7 +87,9 @@ function capture(canvas, pointer) {
 
 function hover(app, at) {
   const point = at && app.image ? app.stage.view.toImage(...at) : null;
-  app.modes[app.tool]?.hover(point && isInside(app, point) ? point : null);
+  const inside = point && isInside(app, point) ? point : null;
+  app.modes[app.tool]?.hover(inside);
+  app.preview.hover(inside);
 }
 
 // What a press begins: {kind, ...}, null if it is done at once or means nothing.

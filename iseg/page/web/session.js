@@ -55,7 +55,17 @@ function parseObject(value, limits) {
   object.words = parseWords(value.words, object.name);
   object.strokes = parseStrokes(value.strokes ?? [], object.name);
   object.clean = Object.fromEntries(CLEAN.filter((each) => value.clean?.[each] === true).map((each) => [each, true]));
+  object.decision = parseDecision(value.decision ?? {}, object.name);
   return object;
+}
+
+// What was chosen for an object, by the name of the setting; the server checks the values.
+function parseDecision(decision, name) {
+  const isGood =
+    typeof decision === "object" &&
+    Object.values(decision).every((value) => ["string", "boolean", "number"].includes(typeof value));
+  if (!isGood) throw new Error(`The settings of ${name} in this session cannot be read.`);
+  return { ...decision };
 }
 
 function parseMarks(marks, name) {
