@@ -25,8 +25,8 @@ def load_model(settings: UiSettings) -> tuple[ISeg, str]:
             locate(load_row(name), download=False)
         except InputError:
             notice = (
-                f"The weights of {name} are not on this machine: “{settings.fallback}” is used. Get them below, or start "
-                f"with --model {name}."
+                f"The weights of {name} are not on this machine: “{settings.fallback}” is used. Get them below, or "
+                f"start with --model {name}."
             )
             name = settings.fallback
     try:
