@@ -128,19 +128,28 @@ def _from_modelscope(source: Source, wanted: Wanted) -> Path:
     raise problem
 
 
-def _from_hub(source: Source, wanted: Wanted) -> Path:
-    from huggingface_hub import HfApi, constants, hf_hub_download
+def remote_files(source: Source, wanted: Wanted) -> tuple[str | None, dict[str, Any]]:
+    """What is wanted of a hub's source: its commit, and {name: the hub's entry of the file}, the smallest first."""
+    from huggingface_hub import HfApi, constants
 
     info = HfApi().model_info(
         source.id, revision=source.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
     )
     files = {file.rfilename: file for file in info.siblings or []}
     names = sorted(wanted.choose(list(files)), key=lambda name: files[name].size or 0)
-    _check_room(source, [files[name] for name in names], info.sha, Path(constants.HF_HUB_CACHE))
+    return info.sha, {name: files[name] for name in names}
+
+
+def _from_hub(source: Source, wanted: Wanted) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+
+    commit, files = remote_files(source, wanted)
+    names = list(files)
+    _check_room(source, list(files.values()), commit, Path(constants.HF_HUB_CACHE))
     for name in names:
-        path = Path(hf_hub_download(source.id, name, revision=info.sha))
+        path = Path(hf_hub_download(source.id, name, revision=commit))
         if _is_damaged(path, files[name]):
-            path = Path(hf_hub_download(source.id, name, revision=info.sha, force_download=True))
+            path = Path(hf_hub_download(source.id, name, revision=commit, force_download=True))
             if _is_damaged(path, files[name]):
                 raise InputError(f"{name}: came damaged twice (it has not the hub's size and SHA-256)")
     folder = _check(source, path.parents[names[-1].count("/")], wanted)

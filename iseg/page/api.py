@@ -23,6 +23,7 @@ from iseg.page.saving import Saving
 from iseg.page.settings import MEGA, UiSettings
 from iseg.page.sureness import Sureness
 from iseg.page.uploads import FORMATS, view_size
+from iseg.page.weights import Weights
 
 MAX_SLOT = 100_000
 
@@ -37,6 +38,7 @@ class Api:
         self.saving = Saving(engine, self.downloads)
         self.sureness = Sureness()
         self.images = ImageApi(engine, self.people)
+        self.weights = Weights(engine)
         self.folder = FolderApi(self.settings, engine, self.people, self.saving, self.sureness, self.images.open_image)
 
     @property
@@ -45,13 +47,15 @@ class Api:
         return self.engine.settings
 
     def close(self) -> None:
-        """Remove what was written for fetching."""
+        """Remove what was written for fetching; end what is being got."""
+        self.weights.close()
         self.downloads.close()
 
     def functions(self) -> list[Callable[[Request], Answer]]:
         """The requests as functions that never raise: {"ok": True, ...} or {"ok": False, "error", "code"}."""
         own = (self.hello, self.status, self.prepare, self.solve, self.everything, self.export, self.cancel)
-        return [answered(each) for each in (*own, *self.images.requests(), *self.folder.requests())]
+        parts = (self.images, self.folder, self.weights)
+        return [answered(each) for each in (*own, *(each for part in parts for each in part.requests()))]
 
     def hello(self, request: Request) -> Answer:
         """Limits, the colours of heat maps (256 RGB triples in base64), the folder, and the model's state."""
@@ -70,7 +74,12 @@ class Api:
     def status(self, request: Request) -> Answer:
         """The model's state, and what it is doing."""
         stage = self.saving.doing(str(request.get("token", ""))) or self.engine.stage
-        return {"model": self.engine.describe(), "stage": stage, "sweep": self.folder.sweep.state()}
+        return {
+            "model": self.engine.describe(),
+            "stage": stage,
+            "sweep": self.folder.sweep.state(),
+            "weights": self.weights.state(),
+        }
 
     def prepare(self, request: Request) -> Answer:
         """Run the pass of an `image` that all marks share."""
@@ -81,12 +90,14 @@ class Api:
         """The trajectory of one `object` of an `image`: float32 (N + 1, K, g, g) in base64.
 
         A later request in the same `slot` takes the place of an earlier one. With words alone also its `phrases` and,
-        where it can be told, for each whether the image holds it (`found`).
+        where it can be told, for each whether the image holds it (`found`). With `only_last` N = 0: the maps after the
+        object's own iterations alone, which is all that a preview needs.
         """
         token, name = self.images.owned(request)
         wanted = parse_object(request.get("object"), self.settings)
         slot = hashlib.sha256(text(request.get("slot", ""), "slot", MAX_SLOT).encode()).hexdigest()
-        steps = self.engine.trajectory(name, wanted, self.people.begin(token, f"solve {slot}"))
+        only_last = request.get("only_last") is True
+        steps = self.engine.trajectory(name, wanted, self.people.begin(token, f"solve {slot}"), only_last)
         answer: Answer = {"steps": base64.b64encode(steps.astype("<f4").tobytes()).decode(), "shape": list(steps.shape)}
         if wanted.words and not wanted.marks:
             backbone = self.engine.seg.backbone

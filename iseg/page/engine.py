@@ -4,6 +4,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -62,6 +63,15 @@ class Engine:
             traceback.print_exc()
             self.error = "the model could not be loaded: see the server's messages"
 
+    def switch(self, name: str) -> None:
+        """Load another model and go on with it. Raises InputError if it cannot be had: the old one stays."""
+        seg, problem = self._load(replace(self.settings, model=name))
+        if problem:
+            raise InputError(problem)
+        with self._lock:
+            self._seg, self.notice = seg, ""
+            self._images.forget()
+
     @property
     def seg(self) -> ISeg:
         """The model. Raises NotReady while it is loading, InputError if it cannot be had."""
@@ -106,11 +116,14 @@ class Engine:
         with self._turn(check):
             return self._attend(name, (), self.seg.recipe).grid_size
 
-    def trajectory(self, name: str, wanted: PageObject, check: Check) -> NDArray[np.float32]:
-        """Maps (N + 1, K, g, g) after 0..max_iterations: one per phrase for words alone, else K = 1."""
+    def trajectory(self, name: str, wanted: PageObject, check: Check, only_last: bool = False) -> NDArray[np.float32]:
+        """Maps (N + 1, K, g, g) after 0..max_iterations: one per phrase for words alone, else K = 1.
+
+        only_last: those after the object's own iterations alone, N = 0.
+        """
         with self._turn(check):
-            steps = self._steps(name, wanted, self.settings.max_iterations)
-        return solve.to_grids(steps)
+            steps = self._steps(name, wanted, wanted.iterations if only_last else self.settings.max_iterations)
+        return solve.to_grids(steps[-1:] if only_last else steps)
 
     def maps(self, name: str, objects: Sequence[PageObject], step: Step) -> list[Tensor]:
         """The refined map (g, g) of each object, on the CPU; `step` is called before each."""
@@ -153,7 +166,11 @@ class Engine:
         """
         seg, marks, words = self.seg, wanted.marks, wanted.words
         recipe = seg.recipe.changed(
-            entropy=wanted.entropy, enhancement=wanted.enhancement, iterations=iterations, working_size=None
+            entropy=wanted.entropy,
+            enhancement=wanted.enhancement,
+            iterations=iterations,
+            working_size=None,
+            **dict(wanted.decision),
         )
         spoken = None
         if words:

@@ -35,6 +35,12 @@ class Images:
             self._states.move_to_end(name)
             return self._states[name]
 
+    def forget(self) -> None:
+        """Drop all that a model computed; the images stay."""
+        with self._lock:
+            for state in self._states.values():
+                state.forget()
+
     def trim(self) -> None:
         """Drop what was used least recently until the rest fits; the last image and its last pass stay."""
         with self._lock:

@@ -6,6 +6,7 @@ from typing import Any
 from iseg.backbones.find import locate
 from iseg.backbones.table import BackboneRow, load_row
 from iseg.errors import InputError
+from iseg.page import choices
 from iseg.page.settings import UiSettings
 from iseg.pipeline import ISeg
 
@@ -24,8 +25,8 @@ def load_model(settings: UiSettings) -> tuple[ISeg, str]:
             locate(load_row(name), download=False)
         except InputError:
             notice = (
-                f"The weights of {name} are not on this machine, so the embedded model “{settings.fallback}” is used: "
-                f"it knows pictograms, not photographs. Start with --model {name} to download them, or --model FOLDER."
+                f"The weights of {name} are not on this machine: “{settings.fallback}” is used. Get them below, or "
+                f"start with --model {name}."
             )
             name = settings.fallback
     try:
@@ -46,6 +47,8 @@ def described(seg: ISeg, max_iterations: int) -> dict[str, Any]:
         "device": str(seg.backbone.device),
         "words": list(row.words or []),
         "limits": _limits(row),
+        "offer": BEST if row.words is not None else "",
+        "choices": choices.described(recipe),
         "defaults": {
             "iterations": min(recipe.iterations, max_iterations),
             "threshold": POWER if recipe.background == "power" else float(recipe.background),

@@ -7,6 +7,7 @@ from typing import Any
 
 from iseg.errors import InputError
 from iseg.marks import Marks
+from iseg.page.choices import Decision, parse_decision
 from iseg.page.corrections import Clean, Stroke, check_work
 from iseg.page.everything import Pieces, parse_pieces
 from iseg.page.parse import number, text, tuples
@@ -37,6 +38,7 @@ class PageObject:
         pieces: the regions without words that it is made of, in the place of words.
         strokes: the brush's and the eraser's. clean: what is done to its region before the strokes.
         entropy, enhancement, iterations, threshold: settings of the method; enhancement matters to words only.
+        decision: settings of the recipe that were chosen for this object, see `iseg.page.choices`.
         name: what the person calls it. colour: "#rrggbb".
     """
 
@@ -48,6 +50,7 @@ class PageObject:
     threshold: float
     strokes: tuple[Stroke, ...] = ()
     clean: Clean = IDLE
+    decision: Decision = ()
     name: str = "object"
     colour: str = "#000000"
     pieces: Pieces | None = None
@@ -77,6 +80,7 @@ def parse_object(value: Any, settings: UiSettings) -> PageObject:
         pieces=pieces,
         strokes=strokes,
         clean=_clean(value.get("clean", {})),
+        decision=parse_decision(value.get("decision", {})),
         entropy=number(value.get("entropy"), "entropy", 0, 1),
         enhancement=number(value.get("enhancement"), "enhancement", 0, 10),
         iterations=round(number(value.get("iterations"), "iterations", 0, settings.max_iterations)),

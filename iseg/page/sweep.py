@@ -1,5 +1,6 @@
 """Words over all images of a folder, in the background."""
 
+import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -109,6 +110,7 @@ class Sweep:
             objects.append(
                 {
                     "id": number,
+                    "uid": secrets.token_hex(12),
                     "name": entry.get("name", phrase),
                     "colour": entry.get("colour", colour),
                     "hidden": False,

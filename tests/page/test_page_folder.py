@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get insta
 DATA = Path(__file__).parent.parent / "data"
 SCENE = Image.open(DATA / "ui_scene.png").convert("RGB")
 THING = json.loads((DATA / "ui_scene.json").read_text())["words"][0]
+COUNT = 50
 
 
 def fetched(visitor: Visitor, kind: str) -> bytes:
@@ -31,16 +32,17 @@ def fetched(visitor: Visitor, kind: str) -> bytes:
 def test_a_folder_is_labelled_corrected_left_resumed_and_saved_as_one(browser, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
-    for k in range(6):
-        SCENE.crop((6 * k, 0, 320, 240 - 4 * k)).save(images / f"scene {k}.png")
+    names = [f"scene {k:02}.png" for k in range(COUNT)]
+    for k, name in enumerate(names):
+        SCENE.crop((k % 10, 0, 320, 240 - k)).save(images / name)
     classes = tmp_path / "classes.yaml"
     classes.write_text(f"classes: [person, {THING}, patch]\n")
     server = UiServer("--model", "tiny", "--device", "cpu", "--folder", str(images), "--classes", str(classes))
     try:
         person = Visitor(browser, server.address)
-        person.until("(app) => app.image?.name === 'scene 0.png'")
+        person.until("(app) => app.image?.name === 'scene 00.png'")
         person.settle()
-        assert person.page.locator(".images button").count() == 6
+        assert person.page.locator(".images button").count() == COUNT
         person.page.fill("#iseg-all-words", THING)
         person.page.click("[data-ref=folder-words] button")
         person.until("(app) => app.folder.images.every((each) => each.objects === 1)")
@@ -50,13 +52,13 @@ def test_a_folder_is_labelled_corrected_left_resumed_and_saved_as_one(browser, t
         person.page.keyboard.press("Escape")
         person.tool("brush")
         person.drag((20, 20), (60, 20))
-        name = person.page.locator(".objects .name").nth(1)
-        name.fill("patch")
-        name.press("Enter")
+        row = person.page.locator(".objects .name").nth(1)
+        row.fill("patch")
+        row.press("Enter")
         person.page.check("[data-ref=folder-done]")
         person.settle()
         person.page.click("[data-do=next]")
-        person.until("(app) => app.image.name === 'scene 1.png'")
+        person.until("(app) => app.image.name === 'scene 01.png'")
         person.settle()
         person.tool("eraser")
         person.drag((230, 60), (260, 60))
@@ -66,19 +68,19 @@ def test_a_folder_is_labelled_corrected_left_resumed_and_saved_as_one(browser, t
         person.close()  # in the middle; the folder's files hold the work, whatever the browser keeps
 
         person = Visitor(browser, server.address, storage_state=state)
-        person.until("(app) => app.image?.name === 'scene 1.png'")
+        person.until("(app) => app.image?.name === 'scene 01.png'")
         person.settle()
         np.testing.assert_array_equal(person.shown(), shown)
         assert person.page.locator("[data-do=undo]").is_enabled()
         statuses = [each.get_attribute("data-status") for each in person.page.locator(".images button").all()]
-        assert statuses == ["done", *["begun"] * 5]
-        person.page.click("[data-image='scene 2.png']")
-        person.until("(app) => app.image.name === 'scene 2.png'")
+        assert statuses == ["done", *["begun"] * (COUNT - 1)]
+        person.page.click("[data-image='scene 02.png']")
+        person.until("(app) => app.image.name === 'scene 02.png'")
         person.settle()
         path = tmp_path / "coco.json"
         path.write_bytes(fetched(person, "coco"))
         coco = COCO(str(path))
-        assert [each["file_name"] for each in coco.loadImgs(coco.getImgIds())] == [f"scene {k}.png" for k in range(6)]
+        assert [each["file_name"] for each in coco.loadImgs(coco.getImgIds())] == names
         assert {each["name"]: each["id"] for each in coco.loadCats(coco.getCatIds())} == {
             "person": 1,
             THING: 2,
@@ -102,9 +104,9 @@ def check_archive(content: bytes, coco: COCO, folder: Path) -> None:
     for number in coco.getAnnIds():
         exact, traced = (each.annToMask(each.loadAnns(number)[0]) > 0 for each in (coco, polygons))
         assert (exact & traced).sum() / (exact | traced).sum() > 0.97
-    labels = np.array(Image.open(io.BytesIO(archive.read("voc/SegmentationClass/scene 0.png"))))
+    labels = np.array(Image.open(io.BytesIO(archive.read("voc/SegmentationClass/scene 00.png"))))
     assert set(np.unique(labels)) == {0, 2, 3}
-    lines = archive.read("yolo/labels/scene 1.txt").decode().splitlines()
+    lines = archive.read("yolo/labels/scene 01.txt").decode().splitlines()
     assert {line.split()[0] for line in lines} == {"1"}
     assert (
         json.loads(archive.read("coco.json"))["images"] == json.loads((folder / "polygons.json").read_text())["images"]

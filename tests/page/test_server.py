@@ -463,6 +463,32 @@ def test_a_request_that_waits_gives_way_to_a_later_one():
     assert answers[1]["code"] == "superseded"
 
 
+def test_what_the_recipe_offers_can_be_chosen_per_object(page, monkeypatch):
+    image = page.upload(blocks_image())
+    wanted = marks(points=[[30, 45]])
+    assert page.get("status")["model"]["choices"] == []
+    unknown = page.ask("solve", image=image, object={**wanted, "decision": {"resize": "torch"}})
+    assert "expected nothing" in unknown["error"]
+    monkeypatch.setattr("iseg.page.choices.OFFERED", {"resize": (("points",), "Resize"), "cluster": ((), "Pool")})
+    offered = {each["name"]: each for each in page.get("status")["model"]["choices"]}
+    assert offered["resize"] == {
+        "name": "resize", "label": "Resize", "kinds": ["points"], "values": ["opencv", "torch"], "default": "torch",
+    }  # fmt: skip
+    assert offered["cluster"]["values"] == [False, True]
+    seen = []
+    attend = page.api.engine.seg.attend_image
+
+    def attended(state, recipe, words):
+        seen.append(recipe)
+        return attend(state, recipe, words)
+
+    monkeypatch.setattr(page.api.engine.seg, "attend_image", attended)
+    page.steps(image, {**wanted, "decision": {"resize": "opencv", "cluster": True}})
+    assert (seen[-1].resize, seen[-1].cluster) == ("opencv", True)
+    for wrong in ({"resize": "pil"}, {"cluster": 1}, {"entropy": 0.1}, ["resize"]):
+        assert page.ask("solve", image=image, object={**wanted, "decision": wrong})["code"] == "input"
+
+
 def test_the_embedded_model_stands_in_with_a_notice(monkeypatch, tmp_path):
     def absent(*args, **kwargs):
         raise InputError("not here")

@@ -10,7 +10,7 @@ from PIL import Image
 
 pytest.importorskip("playwright.sync_api", reason="the page's tests need the package playwright")
 
-from page_browser import CHROMIUM, UiServer, Visitor, png
+from page_browser import CHROMIUM, UiServer, Visitor, png, record
 from playwright.sync_api import Dialog
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium, or set CHROMIUM to one")
@@ -203,6 +203,36 @@ def test_escape_ends_a_drag_and_deletes_nothing(visitor):
     assert visitor.state()["selected"] is None
 
 
+def test_a_window_that_changes_while_the_layout_does_throws_nothing(visitor):
+    """The observer of the stage's size must not change that size: a busy browser would report a loop."""
+    visitor.run(
+        """(app) => {
+          const draw = app.progress.draw.bind(app.progress);
+          let turn = 0;
+          app.progress.draw = () => { draw(); app.refs.hint.style.minHeight = `${40 + 25 * (turn++ % 2)}px`; };
+        }"""
+    )
+    for width in (1200, 1100, 1000, 1280):
+        visitor.page.set_viewport_size({"width": width, "height": 720})
+        visitor.page.wait_for_timeout(60)
+    visitor.settle()
+    assert visitor.complaints == []
+
+
+def test_a_pointer_that_is_gone_and_a_picture_that_cannot_be_read_throw_nothing(visitor):
+    visitor.tool("box")
+    visitor.run(
+        "(app) => app.stage.canvas.dispatchEvent(new PointerEvent('pointerdown', { pointerId: 77, bubbles: true,"
+        " clientX: 500, clientY: 300 }))"
+    )
+    visitor.run("(app) => app.cancelDrag()")
+    visitor.run(
+        "(app) => void app.gallery.reopen({ id: 'x', imageId: 'x', name: 'lost.png',"
+        " picture: 'data:image/webp;base64,AA' })"
+    )
+    assert "lost.png" in visitor.error()
+
+
 def test_a_box_may_begin_outside_the_image(visitor):
     visitor.tool("box")
     visitor.drag((-15, 5), (100, 90))
@@ -370,6 +400,28 @@ def test_two_fingers_move_the_view_and_leave_no_mark(server, browser):
     person.close()
 
 
+def test_a_preview_shows_what_the_click_then_gives(visitor):
+    visitor.page.click("[data-do=preview]")
+    visitor.page.mouse.move(*visitor.place(20, 20))
+    took = []
+    for step in range(6):  # away and back, so that it is asked for anew
+        visitor.page.mouse.move(*visitor.place(*(INSIDE if step % 2 else OUTSIDE)))
+        visitor.until("(app) => app.preview.shown !== null")
+        took.append(visitor.run("(app) => app.preview.shown.took"))
+    visitor.screenshot("preview")
+    record("preview_ms", sorted(took))
+    region = np.array(visitor.run("(app) => Array.from(app.preview.shown.region)"))
+    assert visitor.state()["objects"] == []
+    visitor.click(*INSIDE)
+    shown = visitor.shown()
+    assert shown.any()
+    np.testing.assert_array_equal(region.reshape(shown.shape), shown)
+    visitor.page.click("[data-do=preview]")
+    visitor.page.mouse.move(*visitor.place(60, 60))
+    visitor.page.wait_for_timeout(150)
+    assert visitor.run("(app) => app.preview.shown") is None
+
+
 def test_zoomed_in_the_image_is_seen_at_its_own_resolution(visitor):
     large = np.array(Image.fromarray(SCENE).resize((3200, 2400)))
     visitor.open(large, "large.png")
@@ -380,4 +432,18 @@ def test_zoomed_in_the_image_is_seen_at_its_own_resolution(visitor):
     visitor.until("(app) => app.stage.tiles.tile !== null")
     box = visitor.run("(app) => app.stage.tiles.tile.box")
     assert box[0] <= 2400 < 2600 <= box[2]
+    visitor.slide("threshold", 0.3)
+    visitor.page.click("[data-clean=holes]")
+    visitor.run("(app) => app.document.addStroke({ points: [[2500, 760]], radius: 20, erases: true })")
+    visitor.settle()
+    visitor.until("(app) => app.stage.tiles.layer?.canvas && app.stage.tiles.layer.key === app.stage.tiles.layerWanted")
     visitor.screenshot("zoomed_in")
+    x0, y0, x1, y1 = box
+    sharp = visitor.run(
+        "async (app, box) => { const { labelsIn } = await import(new URL('workbench/masktile.js', document.baseURI));"
+        " return Array.from(labelsIn(app, box).labels); }",
+        box,
+    )
+    saved = visitor.picture("mask")[y0:y1, x0:x1]
+    assert saved.any()
+    assert (np.array(sharp).reshape(saved.shape) == saved).mean() > 0.9999

@@ -9,7 +9,7 @@ export class Folder {
     this.refs = refs;
     this.name = "";
     this.images = [];
-    this.known = new Set(); // ids of the open image's objects that its file holds
+    this.known = new Set(); // `uid`s of the objects that the open image's file held when it was last seen from here
     this.queue = Promise.resolve(); // writes, one after the other
     this.isSweeping = false;
     this.shown = ""; // what the list shows
@@ -62,20 +62,28 @@ export class Folder {
       this.app.messages.error(error.message);
     }
     image.revision = given?.revision ?? 0;
-    this.known = new Set(doc.now.objects.map(({ id }) => id));
+    this.known = new Set(kept?.known ?? doc.now.objects.map(({ uid }) => uid));
     const isNewer = session && (!kept || kept.revision !== image.revision);
     if (isNewer && (!kept || kept.isSent)) doc.adjust((now) => adoptSession(now, session));
     else if (isNewer) this.#merge(session);
-    this.known = new Set(session?.objects.map(({ id }) => id) ?? []);
+    this.known = uidsOf(session);
     if (kept && !kept.isSent) this.save(image, doc.now);
   }
 
-  // Objects that came into the image's file from elsewhere join those here.
+  // What happened to the image's file elsewhere happens here too: objects that came join, objects that went go. What
+  // both sides have stays as it is here, and what was deleted here does not come back.
   #merge(session) {
-    const fresh = session.objects.filter(({ id }) => !this.known.has(id));
-    if (!fresh.length) return;
-    this.app.document.update((now) => {
+    const { document: doc } = this.app;
+    const [theirs, mine] = [uidsOf(session), uidsOf(doc.now)];
+    const fresh = session.objects.filter(({ uid }) => !this.known.has(uid) && !mine.has(uid));
+    const { known } = this;
+    const isGone = ({ uid }) => known.has(uid) && !theirs.has(uid);
+    this.known = theirs;
+    if (!fresh.length && !doc.now.objects.some(isGone)) return;
+    doc.update((now) => {
+      now.objects = now.objects.filter((object) => !isGone(object));
       for (const object of fresh) now.objects.push({ ...copy(object), id: now.next++ });
+      if (!now.objects.some(({ id }) => id === now.selected)) now.selected = null;
     });
   }
 
@@ -99,8 +107,8 @@ export class Folder {
         session,
         revision: image.revision,
       });
-      await keeper.sent(image, revision);
-      if (image === this.app.image) this.known = new Set(session.objects.map(({ id }) => id));
+      if (image === this.app.image) this.known = uidsOf(session);
+      await keeper.sent(image, revision, [...uidsOf(session)]);
       const entry = this.images.find(({ name }) => name === image.folderName);
       if (entry) Object.assign(entry, { objects: session.objects.length, done: session.done });
       this.draw();
@@ -138,6 +146,14 @@ export class Folder {
     this.refs["sweep-text"].textContent = text;
     this.refs.sweep.hidden = !sweep.running;
     if (!ended) return;
+    try {
+      await this.#sweepEnded(sweep);
+    } catch (error) {
+      this.app.messages.error(error.message);
+    }
+  }
+
+  async #sweepEnded(sweep) {
     const { messages, image } = this.app;
     if (sweep.errors.length) messages.error(`${sweep.errors.length} images failed: ${sweep.errors[0]}`);
     else messages.done(`Looked for ${sweep.text} in ${sweep.done} images.`);
@@ -147,7 +163,6 @@ export class Folder {
     if (!session || session.revision === image.revision || image !== this.app.image) return;
     image.revision = session.revision;
     this.#merge(parseSession(session, this.app.limits));
-    this.known = new Set(session.objects.map(({ id }) => id));
   }
 
   draw() {
@@ -180,3 +195,5 @@ export class Folder {
     return row;
   }
 }
+
+const uidsOf = (work) => new Set(work?.objects.map(({ uid }) => uid) ?? []);

@@ -49,7 +49,7 @@ export class Gallery {
     this.refs.page.dataset.empty = String(!this.app.image);
     this.refs.gallery.querySelector(".close").hidden = !this.app.image;
     if (!isOpen) return;
-    const recent = (await this.app.keeper.recent()).filter(({ folderName }) => !folderName).slice(0, SHOWN);
+    const recent = (await this.app.keeper.recent().catch(() => [])).filter(({ folderName }) => !folderName).slice(0, SHOWN);
     this.refs["recent-title"].hidden = !recent.length;
     this.refs.recent.replaceChildren(
       ...recent.map((record) => {
@@ -106,7 +106,13 @@ export class Gallery {
     if (record.folderName) return this.openFromFolder(record.folderName);
     const turn = ++this.opening;
     const image = { ...record, id: record.imageId, key: record.id };
-    return this.#show(this.#alive(image, record.source, record.blob), null, () => turn === this.opening);
+    try {
+      await this.#show(this.#alive(image, record.source, record.blob), null, () => turn === this.opening);
+    } catch (error) {
+      this.app.messages.error(`${record.name} could not be opened again: ${error.message}`);
+      if (turn === this.opening && !this.app.image) await this.show(true);
+    }
+    return undefined;
   }
 
   #imageOf(answer, source, blob) {

@@ -45,7 +45,8 @@ export class Keeper {
     this.isDirty = false;
     const { defaults, ...now } = doc.now;
     const work = { id: image.key, saved: Date.now(), now, past: doc.past.slice(-KEPT_STEPS), future: doc.future };
-    const keep = () => this.store.put("work", { ...work, revision: image.revision ?? 0, isSent: !image.folderName });
+    const known = [...this.app.folder.known]; // before this change: what is missing of it was deleted here
+    const keep = () => this.store.put("work", { ...work, revision: image.revision ?? 0, known, isSent: !image.folderName });
     this.pending++;
     this.saving = this.saving
       .then(keep)
@@ -67,12 +68,12 @@ export class Keeper {
     }
   }
 
-  // The work that was kept has reached the folder as `revision`.
-  async sent(image, revision) {
+  // The work that was kept has reached the folder as `revision`, with the objects `known`.
+  async sent(image, revision, known) {
     image.revision = revision;
     await this.saving;
     const work = await this.workOn(image);
-    if (work) await this.store.put("work", { ...work, revision, isSent: !this.isDirty });
+    if (work) await this.store.put("work", { ...work, revision, known, isSent: !this.isDirty });
   }
 
   async remember(image, bytes) {

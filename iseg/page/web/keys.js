@@ -5,6 +5,7 @@ export const SHEET = [
   ["Click, drag", "mark what belongs to the object"],
   ["Right-click, Alt+click", "mark what does not (subtracts); with the brush: erase"],
   ["X", "subtract instead, until pressed again"],
+  ["W", "preview: show what a click would give while the pointer rests"],
   ["Drag a mark, right-click it", "move it, delete it (lines and boxes: with Select)"],
   ["Select: click a mask", "select its object; Delete removes the chosen mark, else the object"],
   ["Shift+drag a box", "add the box to the selected object"],
@@ -80,6 +81,7 @@ function plain(app, event) {
   else if (key === "0") app.act("zoom-fit");
   else if (key === "z") app.act("zoom-object");
   else if (key === "x") app.act("subtract");
+  else if (key === "w") app.act("preview");
   else if (key === "pageup") app.folder.step(-1);
   else if (key === "pagedown") app.folder.step(1);
   else if (key === "n") app.act("new");

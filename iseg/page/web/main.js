@@ -1,6 +1,7 @@
 // The page: brings the parts together. `start` is called by the Gradio component once its markup is there.
 
 import { actionsOf } from "./actions.js";
+import { Choices } from "./choices.js";
 import { Document } from "./document.js";
 import { Everything } from "./everything.js";
 import { Folder } from "./folder.js";
@@ -13,6 +14,7 @@ import { heatTable } from "./paint.js";
 import { Panels } from "./panels.js";
 import { PANELS } from "./pictures.js";
 import { Player } from "./player.js";
+import { Preview } from "./preview.js";
 import { Progress } from "./progress.js";
 import * as requests from "./requests.js";
 import { Saver } from "./save.js";
@@ -23,6 +25,7 @@ import { Stage } from "./stage.js";
 import { Store } from "./store.js";
 import { Theme } from "./theme.js";
 import * as tools from "./tools.js";
+import { Weights } from "./weights.js";
 import { Words } from "./words.js";
 
 class App {
@@ -51,10 +54,13 @@ class App {
     this.panels = new Panels(this, this.refs.panels);
     this.objectList = new ObjectList(this, this.refs);
     this.settings = new Settings(this, this.refs);
+    this.choices = new Choices(this, this.refs.choices);
     this.gallery = new Gallery(this, this.refs);
     this.saver = new Saver(this, this.refs);
     this.words = new Words(this, this.refs);
     this.modes.everything = new Everything(this, this.refs);
+    this.weights = new Weights(this, this.refs);
+    this.preview = new Preview(this);
     this.stage = new Stage(this, this.refs.stage, this.refs.canvas);
     this.document.onChange(() => {
       this.solver.soon();
@@ -126,7 +132,7 @@ class App {
   }
 
   get isDialogOpen() {
-    return this.refs.keys.open;
+    return this.refs.keys.open || this.refs.weights.open;
   }
 
   // The object whose maps are shown: the selected one, else the first visible one.
@@ -182,8 +188,10 @@ class App {
     this.panels.draw();
     this.objectList.draw();
     this.settings.draw();
+    this.choices.draw();
     this.folder.draw();
     this.progress.draw();
+    this.weights.draw();
     const { refs, document: doc } = this;
     refs.percent.textContent = `${Math.round(this.stage.view.scale * 100)} %`;
     for (const [name, list] of [

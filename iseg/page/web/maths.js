@@ -39,22 +39,23 @@ function taps(side, count) {
   return { lower, weight };
 }
 
-// (side x side) map -> (height x width) in `out`, bilinear.
-export function upsample(map, side, width, height, out) {
+// (side x side) map -> (height x width), bilinear; of it, the part `box` (x0, y0, x1, y1) goes to `out`.
+export function upsample(map, side, width, height, out, box = [0, 0, width, height]) {
   const across = taps(side, width);
   const down = taps(side, height);
   const row = new Float64Array(side + 1);
   const step = new Float64Array(side);
   const { lower, weight } = across;
-  for (let y = 0; y < height; y++) {
+  const [x0, y0, x1, y1] = box;
+  for (let y = y0; y < y1; y++) {
     const top = down.lower[y] * side;
     const bottom = Math.min(down.lower[y] + 1, side - 1) * side;
     const v = down.weight[y];
     for (let j = 0; j < side; j++) row[j] = map[top + j] * (1 - v) + map[bottom + j] * v;
     row[side] = row[side - 1];
     for (let j = 0; j < side; j++) step[j] = row[j + 1] - row[j];
-    const start = y * width;
-    for (let x = 0; x < width; x++) {
+    const start = (y - y0) * (x1 - x0) - x0;
+    for (let x = x0; x < x1; x++) {
       const j = lower[x];
       out[start + x] = row[j] + step[j] * weight[x];
     }

@@ -21,13 +21,19 @@ const COLOURS = [
 
 const noMarks = () => ({ points: [], negative: [], lines: [], boxes: [] });
 
+// What tells an object from all others, in every tab and for every person; `id` is a number within one document.
+function identity() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 // A new object at the end of a document's list.
 export function create(now, content = {}) {
   const id = now.next++;
   const used = now.objects.map((object) => object.colour);
   const colour = COLOURS.find((each) => !used.includes(each)) ?? COLOURS[id % COLOURS.length];
-  const own = { marks: noMarks(), words: null, pieces: null, strokes: [], clean: {} };
-  const object = { id, name: `object ${id}`, colour, hidden: false, absent: false, ...now.defaults, ...own, ...content };
+  const own = { marks: noMarks(), words: null, pieces: null, strokes: [], clean: {}, decision: {} };
+  const object = { id, uid: identity(), name: `object ${id}`, colour, hidden: false, absent: false, ...now.defaults, ...own, ...content };
   now.objects.push(object);
   return object;
 }
@@ -35,7 +41,7 @@ export function create(now, content = {}) {
 // A copy whose lists can be changed; their entries are shared and stay as they are.
 export function copy(object) {
   const marks = Object.fromEntries(KINDS.map((kind) => [kind, [...object.marks[kind]]]));
-  return { ...object, marks, strokes: [...object.strokes], clean: { ...object.clean } };
+  return { ...object, marks, strokes: [...object.strokes], clean: { ...object.clean }, decision: { ...object.decision } };
 }
 
 export const isMarked = ({ marks }) => marks.points.length + marks.lines.length + marks.boxes.length > 0;
@@ -52,9 +58,10 @@ export const isCorrected = ({ strokes, clean }) => strokes.length > 0 || CLEAN.s
 
 // What the server needs to compute an object's region.
 export function toRequest(object) {
-  const { name, colour, words, pieces = null, strokes, clean } = object;
+  const { name, colour, words, pieces = null, strokes, clean, decision } = object;
   const settings = Object.fromEntries(SETTINGS.map((setting) => [setting, object[setting]]));
-  return { name, colour, ...settings, marks: usesMarks(object) ? object.marks : null, words, pieces, strokes, clean };
+  const marks = usesMarks(object) ? object.marks : null;
+  return { name, colour, ...settings, marks, words, pieces, strokes, clean, decision };
 }
 
 export function describe({ marks, words, pieces, strokes }) {

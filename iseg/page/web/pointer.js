@@ -28,12 +28,13 @@ export function listen(app) {
     if (!app.image || app.isGalleryOpen) return;
     canvas.focus({ preventScroll: true });
     stage.cursor = null;
+    app.preview.clear();
     if (pinch.down(event)) {
       cancel(); // two fingers move the view: what the first one began is no mark
       return;
     }
     drag = begin(app, event, place(event));
-    if (drag) canvas.setPointerCapture(event.pointerId);
+    if (drag) capture(canvas, event.pointerId);
     event.preventDefault();
   });
 
@@ -75,9 +76,20 @@ export function listen(app) {
   canvas.addEventListener("blur", () => app.draw());
 }
 
+// The drag goes on outside of the canvas; a pointer that is gone by now (a busy browser tells late) has no more moves.
+function capture(canvas, pointer) {
+  try {
+    canvas.setPointerCapture(pointer);
+  } catch {
+    // its "up" was lost with it; the next press begins anew
+  }
+}
+
 function hover(app, at) {
   const point = at && app.image ? app.stage.view.toImage(...at) : null;
-  app.modes[app.tool]?.hover(point && isInside(app, point) ? point : null);
+  const inside = point && isInside(app, point) ? point : null;
+  app.modes[app.tool]?.hover(inside);
+  app.preview.hover(inside);
 }
 
 // What a press begins: {kind, ...}, null if it is done at once or means nothing.

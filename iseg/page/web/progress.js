@@ -32,18 +32,20 @@ export class Progress {
 
   setModel(model) {
     const { refs, document: doc } = this.app;
-    const before = this.model.state;
+    const before = this.model;
     this.model = model;
     refs.model.title = model.note ?? "";
-    if (before === model.state) return;
+    if (before.state === model.state && before.name === model.name) return;
     const text = model.notice || model.error;
     refs.notice.hidden = !text;
     refs.notice.firstChild.textContent = text;
     refs.limits.hidden = !model.limits;
-    refs.limits.textContent = model.limits;
+    refs["limits-text"].textContent = model.limits;
     if (model.state !== "ready") return;
     doc.adopt(model.defaults);
+    this.app.choices.offer(model.choices);
     this.app.words.offer(model.words);
+    if (before.name && this.app.image) this.app.image.prepared = false; // another model reads the image anew
     this.prepare();
   }
 
@@ -86,10 +88,11 @@ export class Progress {
 
   async #look() {
     try {
-      const { model, stage, sweep } = await this.app.server.ask("status");
+      const { model, stage, sweep, weights } = await this.app.server.ask("status");
       this.stageText = stage;
+      this.app.weights.follow(weights);
       this.setModel(model);
-      this.app.folder.swept(sweep);
+      await this.app.folder.swept(sweep);
     } catch (error) {
       this.stageText = "";
       this.app.messages.error(error.message);
@@ -97,9 +100,9 @@ export class Progress {
   }
 
   get isWaiting() {
-    const { image, solver, folder } = this.app;
+    const { image, solver, folder, weights } = this.app;
     const isReading = image?.preparing && !image.trouble;
-    return this.model.state === "loading" || isReading || solver.busy || Boolean(this.busyText) || folder.isSweeping;
+    return this.model.state === "loading" || isReading || solver.busy || Boolean(this.busyText) || folder.isSweeping || weights.state.running;
   }
 
   draw() {

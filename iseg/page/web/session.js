@@ -5,6 +5,7 @@ import { CLEAN, KINDS, MAX_NAME, SETTINGS } from "./objects.js";
 export const FORMAT = "iseg-session";
 const VERSION = 2;
 const COLOUR = /^#[0-9a-f]{6}$/i;
+const UID = /^[\w ]{1,64}$/;
 
 export function sessionOf(image, now) {
   const { id, name, width, height } = image;
@@ -43,7 +44,9 @@ function parseObject(value, limits) {
   const { name, colour } = value ?? {};
   if (typeof name !== "string" || !COLOUR.test(colour))
     throw new Error("An object of the session has no name or colour.");
-  const object = { id: Number.isInteger(value.id) ? value.id : 0, name: name.slice(0, MAX_NAME), colour };
+  const id = Number.isInteger(value.id) ? value.id : 0;
+  const uid = typeof value.uid === "string" && UID.test(value.uid) ? value.uid : `id ${id}`; // of an older session
+  const object = { id, uid, name: name.slice(0, MAX_NAME), colour };
   Object.assign(object, { hidden: value.hidden === true, absent: value.absent === true });
   const most = { iterations: limits.max_iterations, threshold: 1, entropy: 1, enhancement: 10 };
   for (const setting of SETTINGS)
@@ -53,7 +56,17 @@ function parseObject(value, limits) {
   object.pieces = parsePieces(value.pieces, object.name);
   object.strokes = parseStrokes(value.strokes ?? [], object.name);
   object.clean = Object.fromEntries(CLEAN.filter((each) => value.clean?.[each] === true).map((each) => [each, true]));
+  object.decision = parseDecision(value.decision ?? {}, object.name);
   return object;
+}
+
+// What was chosen for an object, by the name of the setting; the server checks the values.
+function parseDecision(decision, name) {
+  const isGood =
+    typeof decision === "object" &&
+    Object.values(decision).every((value) => ["string", "boolean", "number"].includes(typeof value));
+  if (!isGood) throw new Error(`The settings of ${name} in this session cannot be read.`);
+  return { ...decision };
 }
 
 function parseMarks(marks, name) {

@@ -29,10 +29,11 @@ export class Solver {
   }
 
   key(object, image = this.app.image) {
-    const { entropy, enhancement, marks, words, pieces } = object;
+    const { entropy, enhancement, marks, words, pieces, decision } = object;
     const isMixed = usesMarks(object);
     const spoken = words && { phrases: words.phrases, enhancement, index: isMixed ? words.index : null };
-    return JSON.stringify([image?.id, entropy, isMixed ? marks : null, spoken, pieces]);
+    const model = this.app.progress.model.name;
+    return JSON.stringify([model, image?.id, entropy, isMixed ? marks : null, spoken, pieces, decision]);
   }
 
   // Maps of an object: those it needs, or while they are on their way those it had; null if there are none yet.
@@ -78,7 +79,7 @@ export class Solver {
   // Maps of words, before there are objects for them. Throws what the server says.
   async find(phrases, settings, image) {
     const marks = { points: [], negative: [], lines: [], boxes: [] };
-    const blank = { name: "", colour: "#000000", marks, strokes: [], clean: {} };
+    const blank = { name: "", colour: "#000000", marks, strokes: [], clean: {}, decision: {} };
     const object = { ...blank, words: { phrases, index: 0 }, ...settings };
     const answer = await this.app.request("solve", { object: toRequest(object), slot: "words" }, image);
     const words = { phrases: answer.phrases, index: 0 };
@@ -108,11 +109,15 @@ export class Solver {
     if (tries === 1 && error.code !== "loading" && image === this.app.image) this.app.messages.error(error.message);
   }
 
-  #keep(key, answer) {
+  // The maps of an answer.
+  decode(answer) {
     const [length, count, side] = answer.shape;
-    const steps = decodeFloats(answer.steps);
+    return { serial: ++this.serial, length, count, side, steps: decodeFloats(answer.steps) };
+  }
+
+  #keep(key, answer) {
     this.failed.delete(key);
-    this.maps.set(key, { serial: ++this.serial, length, count, side, steps });
+    this.maps.set(key, this.decode(answer));
     const needed = new Set([...this.shown.values(), ...this.app.document.now.objects.map((each) => this.key(each))]);
     const spare = [...this.maps.keys()].filter((each) => each !== key && !needed.has(each));
     spare.slice(0, Math.max(0, spare.length - KEPT)).forEach((each) => this.maps.delete(each));

@@ -40,7 +40,8 @@ export class Stage {
     this.canvas.width = Math.max(1, Math.round(this.box.clientWidth * ratio));
     this.canvas.height = Math.max(1, Math.round(this.box.clientHeight * ratio));
     if (this.view.fitted) this.fit();
-    this.app.drawNow();
+    this.draw(); // the canvas alone: what changes the layout waits for the next frame, else the observer never rests
+    this.app.draw();
   }
 
   zoom(factor, x = this.box.clientWidth / 2, y = this.box.clientHeight / 2) {
@@ -63,6 +64,7 @@ export class Stage {
     const { x, y, scale } = view;
     context.drawImage(this.pictures.canvas, x, y, image.width * scale, image.height * scale);
     if (panel === "image" || panel === "overlay") this.drawTile(panel === "overlay");
+    if (!this.app.peeking) this.app.preview.draw(this);
     if (!this.app.peeking && (panel === "image" || panel === "overlay")) drawMarks(this);
     if (!this.app.peeking) this.app.modes[this.app.tool]?.draw?.(this);
     drawBrush(this);
@@ -78,6 +80,11 @@ export class Stage {
     const place = [...view.toStage(x0, y0), (x1 - x0) * view.scale, (y1 - y0) * view.scale];
     context.drawImage(tile.picture, ...place);
     if (!withObjects) return;
+    const sharp = this.tiles.layerOf(tile);
+    if (sharp) {
+      context.drawImage(sharp, ...place);
+      return;
+    }
     const { image } = this.app;
     const [sx, sy] = [image.viewWidth / image.width, image.viewHeight / image.height];
     context.drawImage(this.pictures.layer(), x0 * sx, y0 * sy, (x1 - x0) * sx, (y1 - y0) * sy, ...place);

@@ -1,5 +1,7 @@
 // The image at its own resolution where the view is closer than the picture that was sent at first.
 
+import { layerOf } from "./masktile.js";
+
 const PAUSE = 200; // ms for which the view must rest
 const MOST = 2048; // pixels of a side
 
@@ -14,6 +16,26 @@ export class Tiles {
     this.tile = null; // {box, picture}
     this.wanted = "";
     this.timer = null;
+    clearTimeout(this.layerTimer);
+    this.layer = null; // {key, canvas}
+    this.layerWanted = "";
+  }
+
+  // The objects' colours over a tile; null while they are not drawn at its resolution yet.
+  layerOf({ box }) {
+    const { app } = this;
+    const key = `${box} ${app.stage.pictures.signature("tile")}`;
+    if (this.layer?.key === key) return this.layer.canvas;
+    if (this.layerWanted !== key) {
+      this.layerWanted = key;
+      clearTimeout(this.layerTimer);
+      this.layerTimer = setTimeout(() => {
+        if (!app.image || this.tile?.box !== box) return;
+        this.layer = { key, canvas: layerOf(app, box) };
+        app.draw();
+      }, PAUSE);
+    }
+    return null;
   }
 
   // The tile that covers what is seen, if it is there; if not and it would be sharper, it is asked for.

@@ -1,0 +1,56 @@
+"""Settings of the recipe that are chosen per object: how clicks and boxes are decided, what is done to the mask."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from iseg.errors import InputError
+from iseg.recipe import Recipe
+
+# Field of the recipe -> kinds of marks it matters to (empty: any), and what people read. A field that the recipe does
+# not have is not offered; its values are those of its type, a Literal or bool.
+OFFERED: dict[str, tuple[tuple[str, ...], str]] = {
+    "clicks": (("points", "lines"), "Clicks"),
+    "box": (("boxes",), "Box"),
+    "clip_box": (("boxes",), "Clip to box"),
+    "upsample": ((), "Upsampling"),
+    "pieces": ((), "Pieces"),
+}
+
+Decision = tuple[tuple[str, Any], ...]
+
+
+def options() -> dict[str, list[Any]]:
+    """The values of each field that is offered."""
+    hints = get_type_hints(Recipe)
+    there = [each.name for each in fields(Recipe) if each.name in OFFERED]
+    found = {name: _values(hints[name]) for name in there}
+    return {name: values for name, values in found.items() if values}
+
+
+def described(recipe: Recipe) -> list[dict[str, Any]]:
+    """For the page: name, label, kinds, values and the model's own value of each field that is offered."""
+    return [
+        {"name": name, "label": OFFERED[name][1], "kinds": list(OFFERED[name][0]), "values": values,
+         "default": getattr(recipe, name)}
+        for name, values in options().items()
+    ]  # fmt: skip
+
+
+def parse_decision(value: Any) -> Decision:
+    """{field: value} of a request, checked. Raises InputError."""
+    known = options()
+    if not isinstance(value, Mapping):
+        raise InputError(f"decision is a {type(value).__name__}: expected a mapping")
+    for name, chosen in value.items():
+        if name not in known:
+            raise InputError(f"decision names {name!r:.80}: expected {', '.join(known) or 'nothing'}")
+        if not any(chosen is each or (type(chosen) is type(each) and chosen == each) for each in known[name]):
+            raise InputError(f"{name} is {chosen!r:.80}: expected one of {', '.join(map(str, known[name]))}")
+    return tuple(sorted(value.items()))
+
+
+def _values(hint: Any) -> list[Any]:
+    if hint is bool:
+        return [False, True]
+    return list(get_args(hint)) if get_origin(hint) is Literal else []
