@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from iseg.errors import InputError
-from iseg.settings import find_config, parse_settings, parse_values, read_yaml
+from iseg.settings import find_config, parse_settings, parse_values, read_section
 
 LARGEST_WEIGHT = 1e6  # of a resolution; float32 sums of larger ones would not be finite
 
@@ -103,7 +103,4 @@ def load_recipe(name: str | Path, **settings: Any) -> Recipe:
     Raises InputError naming file and key for anything unknown or of the wrong type.
     """
     path = find_config(name)
-    section = read_yaml(path).get("recipe")
-    if not isinstance(section, dict):
-        raise InputError(f"{path}: expected a section 'recipe:' with settings")
-    return parse_settings(Recipe, {**section, **settings}, str(path))
+    return parse_settings(Recipe, {**read_section(path, "recipe"), **settings}, str(path))

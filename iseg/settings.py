@@ -14,7 +14,7 @@ from iseg.errors import InputError, echo, printable
 from iseg.texts import is_file, load_yaml, read_yaml
 
 __all__ = ["configs_folder", "find_config", "list_differences", "make_parser", "parse_settings", "parse_values",
-           "parsed", "plain", "read_yaml"]  # fmt: skip
+           "parsed", "plain", "read_section", "read_yaml"]  # fmt: skip
 
 Settings = TypeVar("Settings")
 
@@ -37,6 +37,17 @@ def find_config(name: str | Path) -> Path:
             return candidate
     known = sorted(str(p.relative_to(configs_folder()).with_suffix("")) for p in configs_folder().rglob("*.yaml"))
     raise InputError(f"no configuration {echo(str(name))}: expected a YAML file or one of {', '.join(known)}")
+
+
+def read_section(path: Path, *names: str) -> dict[str, Any]:
+    """The settings in a section of a YAML file, or in a section of that. InputError naming the file if it has none."""
+    section: Any = read_yaml(path)
+    for depth, name in enumerate(names):
+        section = section.get(name)
+        if not isinstance(section, dict):
+            within = "".join(f"{outer}: " for outer in names[:depth])
+            raise InputError(f"{path}: {within}expected a section '{name}:' with settings")
+    return section
 
 
 def parse_settings(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:

@@ -286,13 +286,13 @@ def test_python_callers_hear_of_unknown_words_too(tiny, scene):
 
 def test_full_disk_is_one_line_and_leaves_nothing(bench, tiny, monkeypatch, capsys):
     """The write of the first result fails, as on a full disk: nothing half-written stays, what was there does."""
-    from iseg.cli import segment
+    from iseg.cli import worker
     from iseg.files import export
 
     def full(self, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(segment, "load_model", lambda job: tiny)
+    monkeypatch.setattr(worker, "load_model", lambda job: tiny)
     monkeypatch.setattr(export.Path, "write_bytes", full)
     before = snapshot(bench)
     assert (
@@ -306,9 +306,9 @@ def test_full_disk_is_one_line_and_leaves_nothing(bench, tiny, monkeypatch, caps
 
 def test_sidecar_is_json_after_a_good_run(bench, tiny, monkeypatch, tmp_path):
     """The same bench segments when nothing is wrong."""
-    from iseg.cli import segment
+    from iseg.cli import worker
 
-    monkeypatch.setattr(segment, "load_model", lambda job: tiny)
+    monkeypatch.setattr(worker, "load_model", lambda job: tiny)
     assert (
         main(["segment", str(bench / "good.png"), "--classes", "cat", "--model", "tiny", "--out", str(tmp_path)]) == 0
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from iseg.errors import InputError
-from iseg.settings import find_config, parse_settings, read_yaml
+from iseg.settings import find_config, parse_settings, read_section
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,5 @@ def load_tagging(name: str | Path, **settings: Any) -> TagClip:
     Raises InputError naming file and key for anything unknown or of the wrong type.
     """
     path = find_config(name)
-    section = read_yaml(path).get("tagging")
-    if not isinstance(section, dict):
-        raise InputError(f"{path}: expected a section 'tagging:' with settings")
-    clip = section.get("clip")
-    if not isinstance(clip, dict):
-        raise InputError(f"{path}: tagging: expected a section 'clip:' with settings")
+    clip = read_section(path, "tagging", "clip")
     return parse_settings(TagClip, {**clip, **settings}, f"{path}: tagging.clip")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iseg.cli import main, segment
+from iseg.cli import main, worker
 
 BASE = ["--model", "tiny"]
 
@@ -30,7 +30,7 @@ def calls(tiny, monkeypatch):
             made.append(given)
             return tiny.segment(**given)
 
-    monkeypatch.setattr(segment, "load_model", lambda job: Counting())
+    monkeypatch.setattr(worker, "load_model", lambda job: Counting())
     return made
 
 
@@ -142,14 +142,14 @@ def test_strange_names_and_broken_content_stop_nothing(calls, folder, tmp_path, 
 
 
 def test_an_error_of_the_code_is_that_images(calls, folder, tmp_path, monkeypatch, capsys):
-    good = segment.Worker._result
+    good = worker.Worker._result
 
     def result(self, model, item, *rest):
         if item.image.name == "b.png":
             raise ZeroDivisionError("no such luck")
         return good(self, model, item, *rest)
 
-    monkeypatch.setattr(segment.Worker, "_result", result)
+    monkeypatch.setattr(worker.Worker, "_result", result)
     out = tmp_path / "out"
     assert main(["segment", str(folder), "--classes", "cat", "--out", str(out), *BASE]) == 1
     assert "ZeroDivisionError: no such luck; the trace is in" in capsys.readouterr().err
@@ -159,13 +159,13 @@ def test_an_error_of_the_code_is_that_images(calls, folder, tmp_path, monkeypatc
 
 @pytest.mark.parametrize(("number", "code", "done"), [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 0)])
 def test_signals_leave_whole_results(calls, folder, tmp_path, monkeypatch, capsys, number, code, done):
-    good = segment.Worker._result
+    good = worker.Worker._result
 
     def result(self, *rest):
         os.kill(os.getpid(), number)
         return good(self, *rest)
 
-    monkeypatch.setattr(segment.Worker, "_result", result)
+    monkeypatch.setattr(worker.Worker, "_result", result)
     out = tmp_path / "out"
     assert main(["segment", str(folder), "--classes", "cat", "--out", str(out), *BASE]) == code
     said = capsys.readouterr()
