@@ -11,6 +11,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_dumper, set_loader
 
 from iseg.errors import InputError, echo, printable
+from iseg.notation import check_numbers
 from iseg.texts import is_file, load_yaml, read_yaml
 
 __all__ = ["configs_folder", "find_config", "list_differences", "make_parser", "parse_settings", "parse_values",
@@ -20,6 +21,7 @@ Settings = TypeVar("Settings")
 
 SHOWN_DIFFERENCES = 8
 UNSET = "not set"
+HALF_ECHO = 100  # characters of each of two values
 PARSER_MODE = "iseg"  # of jsonargparse: values of options are read by `load_yaml`
 LONGEST_MESSAGE = 400  # characters of what jsonargparse says
 
@@ -119,6 +121,7 @@ def parse_values(kind: type, values: Mapping[str, Any], where: str) -> Namespace
     unknown = [key for key in values if key not in known]
     if unknown:
         raise InputError(f"{where}: unknown key {echo(unknown[0])}: expected one of {', '.join(known)}")
+    check_numbers(kind, values, where)
     return parsed(_parser(kind).parse_object, dict(values), where)
 
 
@@ -131,7 +134,8 @@ def list_differences(saved: Any, now: dict[str, Any]) -> list[str]:
     """Lines "  key: saved value -> value now" for every setting that differs."""
     before, after = flatten(saved or {}), flatten(plain(now))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    lines = [f"  {key}: {before.get(key, UNSET)!r} in the folder, {after.get(key, UNSET)!r} now" for key in keys]
+    values = [(key, echo(before.get(key, UNSET), HALF_ECHO), echo(after.get(key, UNSET), HALF_ECHO)) for key in keys]
+    lines = [f"  {key}: {old} in the folder, {new} now" for key, old, new in values]
     if len(lines) > SHOWN_DIFFERENCES:
         lines[SHOWN_DIFFERENCES:] = [f"  and {len(lines) - SHOWN_DIFFERENCES} more"]
     return lines

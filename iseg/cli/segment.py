@@ -1,6 +1,7 @@
 """`iseg segment`: images and folders -> masks and pictures of them."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,19 @@ def run(arguments: list[str]) -> int:
 
         return everything.run(arguments)
     job = read_job(arguments)
-    from iseg.cli.folder import Record, find_done, write_summary
+    from iseg.cli.folder import hold
     from iseg.cli.outputs import longest_ending
 
     items = list_items(job.images, Path(job.settings.out), longest_ending(job.save))
     several = len(items) > 1 or any(Path(given).is_dir() for given in job.images)
     resume = several if job.settings.resume is None else job.settings.resume
+    with hold(job) if several else nullcontext():
+        return _run(job, items, several, resume)
+
+
+def _run(job: Job, items: list[Item], several: bool, resume: bool) -> int:
+    from iseg.cli.folder import Record, find_done, write_summary
+
     done = find_done(job, items) if resume else set()
     if done:
         say(f"{len(done)} of {len(items)} images were segmented before with the same settings: they are kept")

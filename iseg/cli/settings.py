@@ -14,6 +14,7 @@ from iseg.cli.prompt_file import read_prompts
 from iseg.cli.prompts import WAYS, Prompt, parse_prompt
 from iseg.errors import InputError, echo
 from iseg.extras import import_extra
+from iseg.notation import check_numbers, options_given
 from iseg.recipe import Recipe, load_recipe
 from iseg.settings import make_parser, parsed
 from iseg.texts import is_file, read_yaml
@@ -75,6 +76,9 @@ def read_job(arguments: list[str]) -> Job:
     parser.add_class_arguments(Segment, None)
     parser.add_class_arguments(Recipe, None)
     parser.set_defaults(asdict(base))
+    for kind in (Segment, Recipe):
+        check_numbers(kind, content, str(early.config))
+        check_numbers(kind, options_given(arguments), "", "--")
     if content:
         parsed(parser.parse_object, content, str(early.config))
     values = parsed(parser.parse_args, arguments, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from iseg.data import cityscapes, coco, context, folder, stuff, voc
 from iseg.data.items import Item
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 
 KINDS = ("voc", "context", "coco", "stuff27", "cityscapes27", "folder")
 
@@ -45,4 +45,4 @@ def open_items(kind: str, split: str = "val", root: str | Path | None = None, tr
         return stuff.items(datasets_root(root))
     if kind == "cityscapes27":
         return cityscapes.items(datasets_root(root))
-    raise InputError(f"unknown data set kind {kind!r}: expected one of {', '.join(KINDS)}")
+    raise InputError(f"unknown data set kind {echo(kind)}: expected one of {', '.join(KINDS)}")

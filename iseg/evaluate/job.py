@@ -14,6 +14,7 @@ from iseg.data import open_items
 from iseg.data.classes import LabelClass, load_classes
 from iseg.data.items import Item
 from iseg.data.labels import read_labels
+from iseg.errors import InputError, echo
 from iseg.evaluate import outputs
 from iseg.evaluate.config import Evaluation, Variant, computed, variants
 from iseg.evaluate.labels import RunLabels
@@ -121,7 +122,8 @@ def open_run(evaluation: Evaluation) -> Iterator[Run]:
     """
     data = evaluation.data
     classes = load_classes(data.classes)
-    items = open_items(data.kind, data.split, data.root, data.truth)[: evaluation.limit]
+    known = open_items(data.kind, data.split, data.root, data.truth)
+    items = known[: evaluation.limit]
     state = PartialState(cpu=evaluation.device == "cpu", timeout=WAIT)
     device = str(state.device) if evaluation.device == "auto" else evaluation.device
     with ExitStack() as held, logged(Path(evaluation.out)):
@@ -129,9 +131,21 @@ def open_run(evaluation: Evaluation) -> Iterator[Run]:
         for variant in variants(evaluation):
             folder = Outputs(Path(evaluation.out) / variant.folder, evaluation.save_scores)
             held.callback(folder.close)
+            if data.kind == "folder":
+                check_names(folder, known, str(data.root))
             run.outputs.append((variant, folder))
         hold(run)
         yield run
+
+
+def check_names(folder: Outputs, items: Sequence[Item], root: str) -> None:
+    """Raises InputError where masks lie and none is of an image of a plain folder: they are of another one."""
+    left = folder.names()
+    if left and not {item.name for item in items} & set(left):
+        raise InputError(
+            f"{folder.folder} holds masks of another data set, e.g. of {echo(left[0])}, which is not in {root}: "
+            "give another --out"
+        )
 
 
 def hold(run: Run) -> None:

@@ -43,7 +43,8 @@ def photo(tmp_path, scene):
 
 
 def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.as_posix() for path in found if not path.parts[0].startswith("."))  # locks and settings of the run
 
 
 def test_version_and_help_need_no_torch():
