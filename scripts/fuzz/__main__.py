@@ -4,8 +4,8 @@
     python -m scripts.fuzz --seed 7 --inputs 300 --kinds image,yaml
     python -m scripts.fuzz --seed 7 --only 123      # one input again, with all that it says
 
-Counted are traces, zero exits for bad input, refusals of good input, half-written files, lines of more than 500 characters
-and raw control characters. All runs in this process with the embedded model. Exit code 1 if anything was counted.
+Counted are traces, zero exits for bad input, refusals of good input, half-written files, lines of more than 500
+characters and raw control characters. All runs in this process with the embedded model. Exit code 1 if anything was counted.
 """
 
 import argparse
@@ -93,9 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     result = fuzz(asked.seed, list(range(asked.inputs)) if asked.only is None else [asked.only], kinds)
     print(table(result))
     for each in result["findings"]:
-        again = f"--seed {asked.seed} --only {each['index']}" + (
-            f" --kinds {asked.kinds}" if kinds != list(KINDS) else ""
-        )
+        again = f"--seed {asked.seed} --only {each['index']}"
+        again += f" --kinds {asked.kinds}" if kinds != list(KINDS) else ""
         print(f"{again}: {each['kind']}, {each['what']!a}: {each['defect']}: {each['said']!a}")
     if asked.json:
         write_json(asked.json, result)

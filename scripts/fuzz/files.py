@@ -15,12 +15,17 @@ from scripts.fuzz.images import good_image, write
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefghi", "bcdefghij", strict=True)
 )
-VALUES = ("2024-02-30", "1" * 5000, "1" * 400, "!!int 'x'", "!!bool 'maybe'", "!!timestamp 'x'", "!!binary 'x'", "[" * 90,
-          "[" * 5000, "0x10", "1:30", "{a: *b}", "null", "[]", "{}", "''", "!!python/name:os.getcwd", "-1", "1e999", ".nan",
-          "'\\e[31m'", '"\\x1b[31m"', '"\\0"', "many", "x" * 3000, "[[1], [2]]", "{1: 2}", "!", "? a", "- -", "|", "'")  # fmt: skip
+VALUES = ("2024-02-30", "1" * 5000, "1" * 400, "!!int 'x'", "!!bool 'maybe'", "!!timestamp 'x'", "!!binary 'x'",
+    "[" * 90,
+          "[" * 5000, "0x10", "1:30", "{a: *b}", "null", "[]", "{}", "''", "!!python/name:os.getcwd", "-1", "1e999",
+          ".nan",
+          "'\\e[31m'", '"\\x1b[31m"', '"\\0"', "many", "x" * 3000, "[[1], [2]]", "{1: 2}", "!", "? a", "- -", "|",
+          "'")  # fmt: skip
 KEYS = ("iterations", "entropy", "background", "cross_weights", "cluster", "resize", "self_heads", "working_size")
-BROKEN = ("", "- a", "7", "a: [", "\t: x", "a: b: c", "&a {b: *a}", BOMB, "\0", "\x1b[31m: 1", "1: 2", "a: " + "[" * 60,
-          "? [a]\n: b", "%YAML 9.9\n---\na: 1", "--- a\n--- b", "{" * 3000, "a: 'x", "key" * 2000 + ": 1")  # fmt: skip
+BROKEN = ("", "- a", "7", "a: [", "\t: x", "a: b: c", "&a {b: *a}", BOMB, "\0", "\x1b[31m: 1", "1: 2",
+    "a: " + "[" * 60,
+          "? [a]\n: b", "%YAML 9.9\n---\na: 1", "--- a\n--- b", "{" * 3000, "a: 'x",
+          "key" * 2000 + ": 1")  # fmt: skip
 HUGE = "[" * 100_000
 
 
@@ -47,9 +52,7 @@ def yaml(rng: Random, folder: Path) -> Case:
         arguments = segment(folder, good_image(rng, folder), "--classes", "cat", "--config", path)
         return Case(f"--config {what}", sort, **arguments)  # type: ignore[arg-type]
     if way == 1:
-        indented = b"recipe:\n" + b"".join(
-            b"  " + line + b"\n" for line in raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-        )
+        indented = b"recipe:\n  " + raw.removeprefix(b"\xef\xbb\xbf").replace(b"\n", b"\n  ")
         path = write(folder / "a.yaml", indented)
         arguments = segment(folder, good_image(rng, folder), "--classes", "cat", "--recipe", path)
         return Case(f"--recipe {what}", "either", **arguments)
@@ -59,7 +62,8 @@ def yaml(rng: Random, folder: Path) -> Case:
     return Case(f"tagging {what}", "bad", call=lambda _: load_tagging(path))
 
 
-ENTRIES: tuple[Any, ...] = (["dog"], {"dog": 0.5}, [], "dog", 7, None, [7], [["dog"]], {"dog": {}}, ["x" * 3000], ["\x1b[31m"],
+ENTRIES: tuple[Any, ...] = (["dog"], {"dog": 0.5}, [], "dog", 7, None, [7], [["dog"]], {"dog": {}}, ["x" * 3000],
+    ["\x1b[31m"],
                             ["unicorn"])  # fmt: skip
 
 
@@ -68,13 +72,16 @@ def labels(rng: Random, folder: Path) -> Case:
     classes = load_classes("voc20")
     if rng.random() < 0.5:
         entry = rng.choice(ENTRIES)
-        content = rng.choice((json.dumps({"a.jpg": entry}), json.dumps([entry]), json.dumps(entry), HUGE, "{", "\x00", "",
+        content = rng.choice((json.dumps({"a.jpg": entry}), json.dumps([entry]), json.dumps(entry), HUGE, "{",
+            "\x00", "",
                               '{"a": ' + "1" * 5000 + "}", '{"a": NaN}', '{"a": ["dog"], "a": 3}'))  # fmt: skip
         good = content == json.dumps({"a.jpg": entry}) and entry in (["dog"], {"dog": 0.5}, [])
         name = rng.choice(("a.json", "a.json", "a.txt"))
     else:
-        content = rng.choice(("name,labels\na,dog\n", "name,labels\na,dog;cat\n", "name;labels\na;dog\n", "", "name,labels\na\n",
-                              "name,labels\na,b,c\n", 'name,labels\n"a,dog\n', "name,labels\na,unicorn\n", "\0", '"' * 200_000,
+        content = rng.choice(("name,labels\na,dog\n", "name,labels\na,dog;cat\n", "name;labels\na;dog\n", "",
+            "name,labels\na\n",
+                              "name,labels\na,b,c\n", 'name,labels\n"a,dog\n', "name,labels\na,unicorn\n", "\0",
+                              '"' * 200_000,
                               "name,labels\n" + "x" * 200_000 + ",dog\n"))  # fmt: skip
         good, name = content in ("name,labels\na,dog\n", "name,labels\na,dog;cat\n"), "a.csv"
     path = write(folder / name, text_bytes(rng, content))
@@ -85,8 +92,10 @@ def labels(rng: Random, folder: Path) -> Case:
 
 def classes(rng: Random, folder: Path) -> Case:
     """Class files, and vocabularies."""
-    entry = rng.choice(("cat", "{name: cat, word: kitten}", "{name: cat, focus: x}", "7", "null", "[cat]", "{word: cat}", "''",
-                        "{name: cat, colour: red}", "2024-02-30", "&a [*a]", "'\\x1b'", "x" * 5000, "{name: [cat]}"))  # fmt: skip
+    entry = rng.choice(("cat", "{name: cat, word: kitten}", "{name: cat, focus: x}", "7", "null", "[cat]",
+        "{word: cat}", "''",
+                        "{name: cat, colour: red}", "2024-02-30", "&a [*a]", "'\\x1b'", "x" * 5000,
+                        "{name: [cat]}"))  # fmt: skip
     text = rng.choice((f"classes: [{entry}]", f"classes: [{entry}, {entry}]", f"classes: {entry}", f"- {entry}", BOMB))
     path = write(folder / "a.yaml", text_bytes(rng, text))
     good = text in ("classes: [cat]", "classes: [{name: cat, word: kitten}]")

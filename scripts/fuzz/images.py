@@ -74,7 +74,11 @@ def image(rng: Random, folder: Path) -> Case:
             flipped[rng.randrange(len(flipped))] = rng.randrange(256)
         data, what, sort = bytes(flipped), f"{ending} with other bytes", "either"
     elif way == 3:
-        data, what, sort = rng.choice(HEADS) + rng.randbytes(rng.randint(0, 60)), f"head and rubbish as {ending}", "bad"
+        data, what, sort = (
+            rng.choice(HEADS) + rng.randbytes(rng.randint(0, 60)),
+            f"head and rubbish as {ending}",
+            "either",
+        )
     elif way == 4:
         data, what, sort = rng.randbytes(rng.choice((0, 1, 50, 3000))), f"random bytes as {ending}", "bad"
     elif way == 5:
@@ -95,7 +99,8 @@ def image(rng: Random, folder: Path) -> Case:
 NAMES = (
     b"\xff\xfe.png", "ü.png".encode(), b"a b.png", b"-x.png", b"a\nb.png", b"a\x1b[31m.png", b"n" * 245 + b".png",
     "\u202egnp.png".encode(), b"a;b.png", b"a'b\".png", b"$(x).png", b"a.png.png", b"a.overlay.png",
-    b"coco.png", b"summary.png", b"%s%n.png", b"A.PNG", "\U0001f431.png".encode(), b"{a}.png", b"x" * 200 + b".jpeg.png",
+    b"coco.png", b"summary.png", b"%s%n.png", b"A.PNG", "\U0001f431.png".encode(), b"{a}.png",
+    b"x" * 200 + b".jpeg.png",
 )  # fmt: skip
 
 
@@ -104,7 +109,8 @@ def name(rng: Random, folder: Path) -> Case:
     inside, way = folder / "in", rng.randrange(4)
     inside.mkdir()
     if way == 0:
-        given = rng.choice(("", " ", "a" * 5000, "a\0b", str(folder / "none.png"), "/dev/null", str(inside), "~/x/y.png",
+        given = rng.choice(("", " ", "a" * 5000, "a\0b", str(folder / "none.png"), "/dev/null", str(inside),
+                            "~/x/y.png",
                             str(folder / "\x1b[31m.png"), "/proc/self/mem"))  # fmt: skip
         return Case(f"path {given[:20]!r}", "bad", **segment(folder, given, "--classes", "cat"))
     data = good_image(rng, folder).read_bytes()

@@ -16,7 +16,8 @@ GOOD = {"iterations": ("0", "3", "010"), "entropy": ("0", "0.1", "1e-2"), "backg
         "enhancement": ("1", "2.5"), "cluster": ("true", "false"), "resize": ("opencv", "torch"),
         "working_size": ("64", "null"), "cross_weights": ("{8: 1}",), "save": ("mask", "mask,heat,scores", "panel"),
         "dtype": ("float32", "bfloat16", "mixed"), "device": ("cpu", "auto"), "context": ("a b", "0x10")}  # fmt: skip
-BAD = ("0x10", "0b1", "1:30", "9" * 400, "9" * 5000, "-9" + "9" * 400, "nan", "inf", "-1", "1e999", "1_0x", "x" * 5000,
+BAD = ("0x10", "0b1", "1:30", "9" * 400, "9" * 5000, "-9" + "9" * 400, "nan", "inf", "-1", "1e999", "1_0x",
+    "x" * 5000,
        "\x1b[31m", "\u202e", "{", "[", "[1, 2]", "{8: -1}", "{8: 1e308, 16: 1e308}", "{99: 1}", "{8: nan}", "1,5", "",
        "1/0", "!!int x", "&a [*a]", "{classes}", "\ud800")  # fmt: skip
 CHOICES = (
@@ -33,13 +34,16 @@ CHOICES = (
     "resume",
     "nothing",
 )
-WRONG = ("meta", "cuda:99", "x", "x" * 5000, "a/b/c", "\x1b]0;x\x07", "/dev/null", ".", "", "a/" + "b" * 3000, "tiny,tiny",
+WRONG = ("meta", "cuda:99", "x", "x" * 5000, "a/b/c", "\x1b]0;x\x07", "/dev/null", ".", "", "a/" + "b" * 3000,
+    "tiny,tiny",
          "\udcff")  # fmt: skip
-BAD_POINTS = ("", "5", "5,b", "nan,5", "5,inf", "1e9,1", "-1,5", "1,2,3", "9" * 400 + ",1", ",", "5;6", "\x1b,1", "٣,x", "0x1,2",
+BAD_POINTS = ("", "5", "5,b", "nan,5", "5,inf", "1e9,1", "-1,5", "1,2,3", "9" * 400 + ",1", ",", "5;6", "\x1b,1",
+    "٣,x", "0x1,2",
               "99,1", "1,99")  # fmt: skip
 BAD_BOXES = ("", "1,2,3", "1,2,3,x", "5,5,5,9", "0,0,99,99", "-1,0,5,5", "nan,0,5,5", "1e400,1,2,3", "1,2,3,4,5",
              "0,0," + "9" * 5000 + ",1", "\x1b[0m")  # fmt: skip
-WORDS = ("", " ", ";", "cat;;dog", "cat; Cat", "unicorn", "!!", "x" * 5000, "cat;" * 300, "\x1b[31m", "c\0t", "\udcff", "\u202ecat",
+WORDS = ("", " ", ";", "cat;;dog", "cat; Cat", "unicorn", "!!", "x" * 5000, "cat;" * 300, "\x1b[31m", "c\0t",
+    "\udcff", "\u202ecat",
          "cat\nunicorn")  # fmt: skip
 
 
@@ -52,21 +56,16 @@ def number(rng: Random, folder: Path) -> Case:
         given = [part for key in chosen for part in (f"--{key}", rng.choice(GOOD[key]))]
         return Case(f"good {given}"[:60], "good", **segment(folder, picture, "--classes", "cat", *given))
     if way < 3:
-        key, value = rng.choice(("iterations", "entropy", "cluster_rounds", "cross_weights", "self_heads", "background",
+        key, value = rng.choice(("iterations", "entropy", "cluster_rounds", "cross_weights", "self_heads",
+            "background",
                                  "entropy_clamp_max", "working_size", "cluster")), rng.choice(BAD)  # fmt: skip
         taken = {"self_heads": ("[1, 2]",), "background": ("-0",)}.get(key, ())
         sort = "either" if value in taken or value == "" else "bad"
     else:
         key, value = rng.choice(CHOICES), rng.choice(WRONG)
-        sort = (
-            "either"
-            if (key, value) in (("vae", ""), ("clip", ""), ("model", ""), ("config", "")) or value == ""
-            else "bad"
-        )
-        if key == "resume":
-            sort = "bad" if value else "either"
+        sort = "bad" if value else "either"
     option = [f"--{key}={value}"] if rng.random() < 0.8 else [f"--{key}", value]
-    given = [picture, "--classes", "cat", *option]
+    given = [str(picture), "--classes", "cat", *option]
     return Case(f"--{key} {value[:24]!r}", sort, **segment(folder, *given))  # type: ignore[arg-type]
 
 
@@ -120,12 +119,16 @@ def _prompts(rng: Random, image: str) -> tuple[str, str, str]:
     entry: Any = rng.choice(({"classes": "cat"}, {"classes": ["cat"]}, {"points": [[5, 6]]}, {"box": [1, 1, 20, 20]}))
     if rng.random() < 0.3:
         return json.dumps([{"image": image, **entry}]), "json", "good"
-    wrong: Any = rng.choice(({}, {"classes": 7}, {"points": 7}, {"points": [[1]]}, {"points": [[10**400, 1]]}, {"box": "1,2"},
+    wrong: Any = rng.choice(({}, {"classes": 7}, {"points": 7}, {"points": [[1]]}, {"points": [[10**400, 1]]},
+        {"box": "1,2"},
                              {"colour": 1}, {"classes": "cat", "box": "1,1,9,9"}, {"mask": "none.png"}, {"mask": 7},
-                             {"classes": [None]}, {"points": [[float("nan"), 1]]}, {"classes": "x" * 9000}))  # fmt: skip
+                             {"classes": [None]}, {"points": [[float("nan"), 1]]},
+                             {"classes": "x" * 9000}))  # fmt: skip
     name: Any = rng.choice((image, image, 7, "", "a\0b", "x" * 5000, None, "\x1b[31m.png"))
-    texts = [json.dumps([{"image": name, **wrong}]), json.dumps({str(name): wrong}), HUGE, "", "[", "7", "null", "[7]", "{}",
+    texts = [json.dumps([{"image": name, **wrong}]), json.dumps({str(name): wrong}), HUGE, "", "[", "7", "null",
+        "[7]", "{}",
              '{"a": 1e999999}', "[" + "1" * 5000 + "]"]  # fmt: skip
     rows = [f"image,points\n{image},5\n", f"image,image\n{image},1\n", "picture\n", "", f"image,classes\n{image},\n",
-            "image,classes\n" + "x" * 200_000 + ",cat\n", f"image,box\n{image},1,2,3,4\n", '"\n' * 9, "\0\n"]  # fmt: skip
+            "image,classes\n" + "x" * 200_000 + ",cat\n", f"image,box\n{image},1,2,3,4\n", '"\n' * 9,
+            "\0\n"]  # fmt: skip
     return (rng.choice(texts), "json", "bad") if rng.random() < 0.6 else (rng.choice(rows), "csv", "bad")

@@ -41,7 +41,7 @@ class Models:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """A block in which loading the embedded model as it is gives the one that is there, with the recipe asked for."""
+        """A block in which loading the embedded model gives the one that is there, with the recipe asked for."""
         from iseg import ISeg
 
         def load(cls: type, model: Any = "sd21-base", recipe: Any = None, device: Any = "auto", dtype: Any = "auto",

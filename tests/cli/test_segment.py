@@ -44,7 +44,9 @@ def photo(tmp_path, scene):
 
 def files(folder):
     found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return sorted(path.as_posix() for path in found if not path.parts[0].startswith("."))  # locks and settings of the run
+    return sorted(
+        path.as_posix() for path in found if not path.parts[0].startswith(".")
+    )  # locks and settings of the run
 
 
 def test_version_and_help_need_no_torch():
