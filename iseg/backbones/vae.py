@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from iseg.backbones.build import build, fill
 from iseg.backbones.read import read_tensors, weight_files
 from iseg.errors import InputError, echo
+from iseg.texts import exists
 
 TINY_VAES = {None: "madebyollin/taesd", "sdxl": "madebyollin/taesdxl"}  # what "taesd" is for a family
 # names of the attention projections in folders written before diffusers 0.17, as on the hub
@@ -43,6 +44,8 @@ def load_tiny_vae(source: str | Path, dtype: torch.dtype, channels: int = 4, fam
     from diffusers import AutoencoderTiny
 
     place = TINY_VAES.get(family, TINY_VAES[None]) if str(source) == "taesd" else str(source)
+    if not exists(place) and place.count("/") != 1:
+        raise InputError(f"vae {echo(str(source))}: no such folder: expected taesd or a folder with an AutoencoderTiny")
     try:
         vae, told = AutoencoderTiny.from_pretrained(
             place, torch_dtype=dtype, use_safetensors=True, output_loading_info=True

@@ -5,7 +5,8 @@
     python -m scripts.fuzz --seed 7 --only 123      # one input again, with all that it says
 
 Counted are traces, zero exits for bad input, refusals of good input, half-written files, lines of more than 500
-characters and raw control characters. All runs in this process with the embedded model. Exit code 1 if anything was counted.
+characters and raw control characters. All runs in this process with the embedded model. Exit code 1 if anything was
+counted.
 """
 
 import argparse
@@ -19,8 +20,10 @@ from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest import mock
 
 import torch
+from huggingface_hub import constants
 from tqdm import tqdm
 
 from iseg.evaluate.score import markdown
@@ -47,7 +50,8 @@ def fuzz(seed: int, indices: list[int], kinds: list[str]) -> dict[str, Any]:
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
     findings: list[Finding] = []
     loaded, drawn = Models(), [kind for kind in kinds for _ in range(KINDS[kind][1])]
-    with tempfile.TemporaryDirectory() as place:
+    # a name of the hub is a name of nothing here: no input waits for the network
+    with tempfile.TemporaryDirectory() as place, mock.patch.object(constants, "HF_HUB_OFFLINE", True):
         os.environ["ISEG_HOME"] = str(Path(place) / "state")
         for index in tqdm(indices, unit="input", disable=None):
             rng = Random(f"{seed} {index}")

@@ -45,6 +45,6 @@ Generator = Callable[[Random, Path], Case]  # draws from the random numbers, wri
 def segment(folder: Path, *arguments: object, out: str = "out") -> dict[str, Any]:
     """Arguments of `iseg segment` with the small model and a folder of results, and that folder."""
     given = [str(each) for each in arguments]
-    if "--model" not in given:
+    if not any(each.startswith("--model") for each in given):
         given += ["--model", "tiny"]
     return {"arguments": ["segment", *given, "--out", str(folder / out)], "out": folder / out}

@@ -52,7 +52,7 @@ def _config(rng: Random, path: Path) -> str:
     """Change a configuration."""
     content = json.loads(path.read_text())
     key = rng.choice(sorted(content))
-    value = rng.choice((None, -1, 0, "x", [], {}, 10**400, "x" * 3000, True))
+    value: Any = rng.choice((None, -1, 0, "x", [], {}, 10**400, "x" * 3000, True))
     text = rng.choice(("{", "[]", "", "null", "[" * 100_000, json.dumps({**content, key: value}, allow_nan=False)))
     path.write_text(text)
     return f"{path.name} {key}={str(value)[:20]}" if text.startswith('{"') else f"{path.name} {text[:5]!r}"

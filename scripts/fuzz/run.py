@@ -61,12 +61,8 @@ def run(case: Case, models: Models) -> list[tuple[str, str]]:
     handler = logging.StreamHandler(said)
     logging.getLogger().addHandler(handler)
     try:
-        with (
-            contextlib.redirect_stdout(said),
-            contextlib.redirect_stderr(said),
-            warnings.catch_warnings(),
-            models.kept(),
-        ):
+        streams = contextlib.redirect_stdout(said), contextlib.redirect_stderr(said)
+        with streams[0], streams[1], warnings.catch_warnings(), models.kept():
             if case.call is None:
                 refused = main(case.arguments) != 0
             else:
@@ -75,10 +71,10 @@ def run(case: Case, models: Models) -> list[tuple[str, str]]:
     except InputError as error:
         refused = True
         said.write(f"{error}\n")
-    except BaseException:  # SystemExit, a crash of a library: everything else is a trace that a person would see
-        if isinstance(error := __import__("sys").exc_info()[1], KeyboardInterrupt):
-            raise
-        refused, trace = True, traceback.format_exc().strip().splitlines()[-1][:200] or repr(error)[:200]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # also SystemExit: a trace, or an end without a word
+        refused, trace = True, traceback.format_exc().strip().splitlines()[-1][:200]
     finally:
         logging.getLogger().removeHandler(handler)
     return list(_look(case, said.getvalue(), refused, trace))
