@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from iseg.cli import main, worker
 
@@ -211,3 +214,45 @@ def test_the_choice_of_the_embedded_model_is_told_where_one_looks(calls, folder,
     assert main(["segment", str(folder), "--classes", "cat", "--out", str(out)]) == 0
     assert capsys.readouterr().out.rstrip().endswith("note: no weights: using tiny")
     assert read(out / "a.json")["model"]["notice"] == read(out / "summary.json")["notice"] == "no weights: using tiny"
+
+
+def test_runs_of_other_settings_in_one_folder_are_refused_while_one_is_on(calls, folder, tmp_path, monkeypatch, capsys):
+    """The second run is started while the first works on its first image."""
+    good, codes = worker.Worker._result, []
+    command = ["segment", str(folder), "--classes", "cat", "--save", "mask", "--out", str(tmp_path / "out"), *BASE]
+
+    def result(self, *rest):
+        monkeypatch.setattr(worker.Worker, "_result", good)
+        codes.append(main([*command, "--iterations", "3", "--resume", "false"]))
+        codes.append(main(command))
+        return good(self, *rest)
+
+    monkeypatch.setattr(worker.Worker, "_result", result)
+    assert main(command) == 0
+    assert codes == [2, 0]
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'out'} is in use by process {os.getpid()} on " in said
+    assert "settings.iterations: " in said
+    assert said.count("\n") == 1
+    assert len(calls) == 3 + 3  # the second of the same settings came before any was done
+    assert main([*command, "--iterations", "3", "--resume", "false"]) == 0  # nothing holds the folder now
+
+
+def test_a_model_is_known_by_its_weights_when_a_run_goes_on(calls, folder, tmp_path, capsys):
+    tiny = Path(worker.__file__).parent.parent / "models" / "tiny"
+    for name in ("one", "two"):
+        shutil.copytree(tiny, tmp_path / name)
+
+    def command(name):
+        return ["segment", str(folder), "--classes", "cat", "--save", "mask", "--out", str(tmp_path / "out"),
+                "--model", str(tmp_path / name), "--backbone", "tiny"]  # fmt: skip
+
+    assert main(command("one")) == 0
+    assert main(command("two")) == 0
+    assert len(calls) == 3
+    (file,) = (tmp_path / "two" / "unet").glob("*.safetensors")
+    state = load_file(file)
+    save_file({name: tensor * 2 for name, tensor in state.items()}, file)
+    capsys.readouterr()
+    assert main(command("two")) == 2
+    assert "model.weights.unet: " in capsys.readouterr().err
