@@ -15,7 +15,8 @@ from iseg.notation import check_numbers
 from iseg.texts import is_file, load_yaml, read_yaml
 
 __all__ = ["configs_folder", "find_config", "list_differences", "make_parser", "parse_settings", "parse_values",
-           "parsed", "plain", "read_section", "read_yaml"]  # fmt: skip
+           "parsed", "plain", "read_section", "read_yaml",
+           "refuse_null"]  # fmt: skip
 
 Settings = TypeVar("Settings")
 
@@ -121,8 +122,16 @@ def parse_values(kind: type, values: Mapping[str, Any], where: str) -> Namespace
     unknown = [key for key in values if key not in known]
     if unknown:
         raise InputError(f"{where}: unknown key {echo(unknown[0])}: expected one of {', '.join(known)}")
+    refuse_null(kind, values, f"{where}: ")
     check_numbers(kind, values, where)
     return parsed(_parser(kind).parse_object, dict(values), where)
+
+
+def refuse_null(kind: type, values: Mapping[str, Any], before: str = "") -> None:
+    """Raises InputError for a key left empty in YAML that has no such value: jsonargparse lets null pass."""
+    for entry in fields(kind):
+        if entry.name in values and values[entry.name] is None and "None" not in str(entry.type):
+            raise InputError(f"{before}{entry.name} is null: expected a value, or no such key")
 
 
 def plain(value: Any) -> Any:

@@ -87,6 +87,13 @@ def test_numbers_are_decimal_and_their_setting_is_named(key, given):
     assert len(str(raised.value)) < 300
 
 
+@pytest.mark.parametrize("key", ["cross_weights", "iterations", "entropy", "cluster", "prompt", "background"])
+def test_null_is_no_value_of_a_setting_that_has_none(key):
+    with pytest.raises(InputError, match=rf"^settings: {key} is null: expected a value"):
+        Recipe().changed(**{key: None})
+    assert Recipe().changed(working_size=None, entropy_clamp_max=None).working_size is None
+
+
 def test_texts_may_look_like_numbers_of_other_notations():
     assert Recipe().changed(context="0x10").context == "0x10"
     assert Recipe().changed(iterations=" 10 ", entropy="1e-2").entropy == 0.01

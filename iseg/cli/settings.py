@@ -1,6 +1,5 @@
 """Settings of `iseg segment`: defaults <- backbone or recipe <- YAML file <- command line."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from iseg.errors import InputError, echo
 from iseg.extras import import_extra
 from iseg.notation import check_numbers, options_given
 from iseg.recipe import Recipe, load_recipe
-from iseg.settings import make_parser, parsed
+from iseg.settings import make_parser, parsed, refuse_null
 from iseg.texts import is_file, read_yaml
 
 
@@ -82,18 +81,11 @@ def read_job(arguments: list[str]) -> Job:
     if content:
         parsed(parser.parse_object, content, str(early.config))
     values = parsed(parser.parse_args, arguments, "")
-    _check_given(values)
+    for kind in (Segment, Recipe):
+        refuse_null(kind, values)
     settings = Segment(**{field.name: values[field.name] for field in fields(Segment)} | {"model": model})
     recipe = Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
     return _checked(values.images or [], settings, recipe, row, note)
-
-
-def _check_given(values: Mapping[str, Any]) -> None:
-    """Raises InputError for a key left empty in YAML that has no such value: jsonargparse lets null pass."""
-    for kind in (Segment, Recipe):
-        for entry in fields(kind):
-            if values[entry.name] is None and "None" not in str(entry.type):
-                raise InputError(f"{entry.name} is null: expected a value, or no such key")
 
 
 def _read_config(path: str | None) -> dict[str, Any]:

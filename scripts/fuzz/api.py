@@ -1,5 +1,6 @@
 """Arguments of Python's interface."""
 
+import io
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -59,10 +60,10 @@ def arguments(rng: Random, folder: Path) -> Case:
         given = rng.choice(IMAGES)
         return Case(f"set_image({str(given)[:30]!r})", "bad", call=lambda seg: seg.set_image(given))
     if way == 1:
-        cut = folder / "cut.png"
-        Image.fromarray(picture).save(cut)
-        cut.write_bytes(cut.read_bytes()[: rng.randint(60, 900)])
-        return Case("a truncated PIL image", "bad", call=lambda seg: seg.set_image(Image.open(cut)))
+        whole = io.BytesIO()
+        Image.fromarray(picture).save(whole, "PNG")
+        cut = whole.getvalue()[: rng.randint(60, 900)]
+        return Case("a truncated PIL image", "bad", call=lambda seg: seg.set_image(Image.open(io.BytesIO(cut))))
     if way == 2:
         count = rng.randint(0, 3)
         images: Any = rng.choice(
