@@ -13,10 +13,10 @@ class NotFinite(InputError):
     """An image's maps hold NaN or infinity: the weights are broken, or the precision is too small for them."""
 
 
-def echo(value: object) -> str:
+def echo(value: object, longest: int = LONGEST_ECHO) -> str:
     """What was given, as Python writes it, for a message: of a long one both ends."""
     try:
-        return shorten(repr(value), LONGEST_ECHO)
+        return shorten(repr(value), longest)
     except (ValueError, RecursionError):  # an integer of thousands of digits, lists within lists
         return f"a {type(value).__name__} that is too long to show"
 

@@ -35,7 +35,7 @@ def one_kind(prompts: dict[str, Any], negative: Sequence[Any], names: Sequence[s
     kinds = [name for name, value in prompts.items() if value is not None]
     if len(kinds) != 1:
         raise InputError(f"{' and '.join(kinds) or 'nothing'} was given: expected exactly one of {', '.join(prompts)}")
-    if len(negative) and kinds != ["points"]:
+    if kinds != ["points"] and len(as_points(negative, "negative")):
         raise InputError("negative points were given without points: expected both")
     if names is not None and kinds[0] not in SEVERAL:
         raise InputError("names were given without boxes or maps: expected them with one of these")

@@ -243,8 +243,12 @@ class ISeg:
         self, images: Sequence[ImageLike], classes: Sequence[Words], **settings: Any
     ) -> list[Segmentation]:
         """Segment B images (path, PIL, or (H, W, 3) uint8 RGB), each by its own classes; see `segment`."""
-        if len(images) != len(classes):
-            raise InputError(f"{len(images)} images and {len(classes)} lists of classes were given: expected one each")
+        try:
+            counts = len(images), len(classes)
+        except TypeError:
+            raise InputError("images or classes have no length: expected a list of images and one of classes") from None
+        if counts[0] != counts[1]:
+            raise InputError(f"{counts[0]} images and {counts[1]} lists of classes were given: expected one each")
         recipe = self.recipe.changed(**settings)
         pictures = [read_image(image) for image in images]
         with self._lock:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 
 CLASSES, CONTEXT = "{classes}", "{context}"
 
@@ -26,7 +26,7 @@ class ClassWord:
 def class_words(classes: Sequence[str | ClassWord]) -> list[ClassWord]:
     """Words or phrases as `ClassWord`s. Raises InputError for an empty list."""
     if isinstance(classes, str):
-        raise InputError(f"classes is the text {classes!r}: expected a list of words, e.g. ['dog', 'sofa']")
+        raise InputError(f"classes is the text {echo(classes)}: expected a list of words, e.g. ['dog', 'sofa']")
     if not hasattr(classes, "__iter__"):
         raise InputError(f"classes is {classes!r:.80}: expected a list of words, e.g. ['dog', 'sofa']")
     words = [entry if isinstance(entry, ClassWord) else ClassWord(entry) for entry in classes]
@@ -65,7 +65,7 @@ def build(template: str, words: Sequence[ClassWord], context: str = "", enhancem
     `{classes}`.
     """
     if template.count(CLASSES) != 1:
-        raise InputError(f"prompt template {template!r} must contain {CLASSES} once")
+        raise InputError(f"prompt template {echo(template)} must contain {CLASSES} once")
     if not words:
         raise InputError("no class was given: expected at least one class word")
     text, tail = template.replace(CONTEXT, context).split(CLASSES)
@@ -76,7 +76,7 @@ def build(template: str, words: Sequence[ClassWord], context: str = "", enhancem
             raise InputError(f"class {position + 1} is empty: expected a word")
         focus = entry.focus or word
         if focus not in word:
-            raise InputError(f"class {word!r}: its focus {focus!r} is not a part of it")
+            raise InputError(f"class {echo(word)}: its focus {echo(focus)} is not a part of it")
         text += " and " if position else ""
         start = len(text) + word.index(focus)
         spans.append((start, start + len(focus)))
@@ -103,10 +103,10 @@ def tokenize(tokenizer, prompt: Prompt) -> tuple[list[int], list[list[int]]]:
         # the begin and end tokens have the empty range (0, 0)
         span = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
         if not span:
-            raise InputError(f"class {entry.word!r} has no token: expected a word the tokenizer knows")
+            raise InputError(f"class {echo(entry.word)} has no token: expected a word the tokenizer knows")
         if span[-1] >= length - 1:
             raise InputError(
-                f"class {entry.word!r} lies past token {length} of the prompt ({len(offsets)} tokens): "
+                f"class {echo(entry.word)} lies past token {length} of the prompt ({len(offsets)} tokens): "
                 "give fewer or shorter classes"
             )
         spans.append(span)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from iseg.errors import InputError
-from iseg.settings import find_config, parse_settings, parse_values, read_yaml
+from iseg.errors import InputError, echo
+from iseg.settings import find_config, parse_settings, parse_values, read_section
 
 LARGEST_WEIGHT = 1e6  # of a resolution; float32 sums of larger ones would not be finite
 
@@ -68,16 +68,16 @@ class Recipe:
             if value is None and name in ("entropy_clamp_max", "working_size"):
                 continue
             if not isinstance(value, (int, float)) or not low <= value <= high:
-                raise InputError(f"{name} is {value!r}: expected a number in {low}..{high}")
+                raise InputError(f"{name} is {echo(value)}: expected a number in {low}..{high}")
         if self.background != "power" and not 0 <= float(self.background) <= 1:
-            raise InputError(f"background is {self.background!r}: expected power or a threshold in 0..1")
+            raise InputError(f"background is {echo(self.background)}: expected power or a threshold in 0..1")
         if self.prompt.count("{classes}") != 1:
-            raise InputError(f"prompt is {self.prompt!r}: expected a template that holds {{classes}} once")
+            raise InputError(f"prompt is {echo(self.prompt)}: expected a template that holds {{classes}} once")
         if "{classes}" in self.context:
-            raise InputError(f"context is {self.context!r}: expected words without {{classes}}")
+            raise InputError(f"context is {echo(self.context)}: expected words without {{classes}}")
         weights = self.cross_weights.values()
         if not all(0 <= weight <= LARGEST_WEIGHT for weight in weights) or not sum(weights) > 0:
-            given = self.cross_weights or "empty"
+            given = echo(self.cross_weights) if self.cross_weights else "empty"
             raise InputError(
                 f"cross_weights is {given}: expected {{resolution: weight}}, e.g. {{16: 0.7, 32: 0.3}}, "
                 f"up to {LARGEST_WEIGHT:g}"
@@ -103,7 +103,4 @@ def load_recipe(name: str | Path, **settings: Any) -> Recipe:
     Raises InputError naming file and key for anything unknown or of the wrong type.
     """
     path = find_config(name)
-    section = read_yaml(path).get("recipe")
-    if not isinstance(section, dict):
-        raise InputError(f"{path}: expected a section 'recipe:' with settings")
-    return parse_settings(Recipe, {**section, **settings}, str(path))
+    return parse_settings(Recipe, {**read_section(path, "recipe"), **settings}, str(path))

@@ -11,15 +11,18 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_dumper, set_loader
 
 from iseg.errors import InputError, echo, printable
+from iseg.notation import check_numbers
 from iseg.texts import is_file, load_yaml, read_yaml
 
 __all__ = ["configs_folder", "find_config", "list_differences", "make_parser", "parse_settings", "parse_values",
-           "parsed", "plain", "read_yaml"]  # fmt: skip
+           "parsed", "plain", "read_section", "read_yaml",
+           "refuse_null"]  # fmt: skip
 
 Settings = TypeVar("Settings")
 
 SHOWN_DIFFERENCES = 8
 UNSET = "not set"
+HALF_ECHO = 100  # characters of each of two values
 PARSER_MODE = "iseg"  # of jsonargparse: values of options are read by `load_yaml`
 LONGEST_MESSAGE = 400  # characters of what jsonargparse says
 
@@ -37,6 +40,17 @@ def find_config(name: str | Path) -> Path:
             return candidate
     known = sorted(str(p.relative_to(configs_folder()).with_suffix("")) for p in configs_folder().rglob("*.yaml"))
     raise InputError(f"no configuration {echo(str(name))}: expected a YAML file or one of {', '.join(known)}")
+
+
+def read_section(path: Path, *names: str) -> dict[str, Any]:
+    """The settings in a section of a YAML file, or in a section of that. InputError naming the file if it has none."""
+    section: Any = read_yaml(path)
+    for depth, name in enumerate(names):
+        section = section.get(name)
+        if not isinstance(section, dict):
+            within = "".join(f"{outer}: " for outer in names[:depth])
+            raise InputError(f"{path}: {within}expected a section '{name}:' with settings")
+    return section
 
 
 def parse_settings(kind: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
@@ -108,7 +122,16 @@ def parse_values(kind: type, values: Mapping[str, Any], where: str) -> Namespace
     unknown = [key for key in values if key not in known]
     if unknown:
         raise InputError(f"{where}: unknown key {echo(unknown[0])}: expected one of {', '.join(known)}")
+    refuse_null(kind, values, f"{where}: ")
+    check_numbers(kind, values, where)
     return parsed(_parser(kind).parse_object, dict(values), where)
+
+
+def refuse_null(kind: type, values: Mapping[str, Any], before: str = "") -> None:
+    """Raises InputError for a key left empty in YAML that has no such value: jsonargparse lets null pass."""
+    for entry in fields(kind):
+        if entry.name in values and values[entry.name] is None and "None" not in str(entry.type):
+            raise InputError(f"{before}{entry.name} is null: expected a value, or no such key")
 
 
 def plain(value: Any) -> Any:
@@ -120,7 +143,8 @@ def list_differences(saved: Any, now: dict[str, Any]) -> list[str]:
     """Lines "  key: saved value -> value now" for every setting that differs."""
     before, after = flatten(saved or {}), flatten(plain(now))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    lines = [f"  {key}: {before.get(key, UNSET)!r} in the folder, {after.get(key, UNSET)!r} now" for key in keys]
+    values = [(key, echo(before.get(key, UNSET), HALF_ECHO), echo(after.get(key, UNSET), HALF_ECHO)) for key in keys]
+    lines = [f"  {key}: {old} in the folder, {new} now" for key, old, new in values]
     if len(lines) > SHOWN_DIFFERENCES:
         lines[SHOWN_DIFFERENCES:] = [f"  and {len(lines) - SHOWN_DIFFERENCES} more"]
     return lines

@@ -45,6 +45,14 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def exists(path: str | Path) -> bool:
+    """Whether there is a file or folder of a path; False for what is no path at all (too long, NUL)."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: Path, what: str = "text") -> str:
     """A UTF-8 file, with or without a byte order mark. Raises InputError naming it."""
     try:

@@ -10,11 +10,11 @@ from iseg.data.items import Item
 from iseg.data.labels import present, read_labels
 from iseg.data.read import read_label, read_pair
 from iseg.errors import InputError
-from iseg.evaluate.claim import FolderLock, claim
 from iseg.evaluate.job import Run
 from iseg.evaluate.outputs import folder_digest, remove
 from iseg.evaluate.records import make_records
 from iseg.evaluate.trouble import UNREADABLE, memory_checked, reason
+from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.tagging import Tagger
 from iseg.tagging.load import locate_clip

@@ -22,7 +22,7 @@ make_scenes() {
 run_spread() {
     if [ -n "${LAUNCH:-}" ]; then
         # LAUNCH is split into words on purpose
-        exec "$python" -m accelerate.commands.accelerate_cli ${LAUNCH#accelerate } "$@"
+        exec "$python" "$root/scripts/launch.py" ${LAUNCH#accelerate } "$@"
     fi
     exec "$python" "$@"
 }

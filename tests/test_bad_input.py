@@ -97,6 +97,22 @@ CASES = [
     ("@/good.png --classes cat --iterations -1", USAGE, r"iterations is -1: expected a number in 0\.\.1000"),
     ("@/good.png --classes cat --iterations", USAGE, r"--iterations: expected one argument"),
     ("@/good.png --classes cat --iterations 99999", USAGE, r"iterations is 99999"),
+    ("@/good.png --classes cat --iterations 0x10", USAGE, r"--iterations is '0x10': expected a decimal number"),
+    ("@/good.png --classes cat --cross_weights '{8: 0x10}'", USAGE, r"--cross_weights is '0x10': expected a decimal"),
+    (
+        "@/good.png --classes cat --entropy " + "1" * 400,
+        USAGE,
+        r"--entropy is 1+ \.\.\. 1+: expected a num",
+    ),
+    (
+        "@/good.png --classes cat --iterations " + "1" * 5000,
+        USAGE,
+        r"--iterations is '1+ \.\.\. 1+': expected",
+    ),
+    ("@/good.png --classes cat --prompt " + "y" * 5000, USAGE, r"prompt is 'y{90,199} \.\.\. y+': expected a template"),
+    ("@/good.png --classes cat --backbone " + "y" * 5000, USAGE, r"backbone 'y{90,199} \.\.\. y+' was given"),
+    ("@/good.png --classes cat --recipe " + "y" * 5000, USAGE, r"no configuration 'y{90,199} \.\.\. y+': expected"),
+    ("@/good.png --classes cat --model " + "y" * 5000, USAGE, r"no model 'y{90,199} \.\.\. y+': expected"),
     ("@/good.png --classes cat --entropy nan", USAGE, r"entropy: Expected a float\. Got value: nan"),
     ("@/good.png --classes cat --entropy=-0.1", USAGE, r"entropy is -0\.1"),
     ("@/good.png --classes cat --background powr", USAGE, r"background: expected one of .*power.*float.*, got powr"),
@@ -286,13 +302,13 @@ def test_python_callers_hear_of_unknown_words_too(tiny, scene):
 
 def test_full_disk_is_one_line_and_leaves_nothing(bench, tiny, monkeypatch, capsys):
     """The write of the first result fails, as on a full disk: nothing half-written stays, what was there does."""
-    from iseg.cli import segment
+    from iseg.cli import worker
     from iseg.files import export
 
     def full(self, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(segment, "load_model", lambda job: tiny)
+    monkeypatch.setattr(worker, "load_model", lambda job: tiny)
     monkeypatch.setattr(export.Path, "write_bytes", full)
     before = snapshot(bench)
     assert (
@@ -306,9 +322,9 @@ def test_full_disk_is_one_line_and_leaves_nothing(bench, tiny, monkeypatch, caps
 
 def test_sidecar_is_json_after_a_good_run(bench, tiny, monkeypatch, tmp_path):
     """The same bench segments when nothing is wrong."""
-    from iseg.cli import segment
+    from iseg.cli import worker
 
-    monkeypatch.setattr(segment, "load_model", lambda job: tiny)
+    monkeypatch.setattr(worker, "load_model", lambda job: tiny)
     assert (
         main(["segment", str(bench / "good.png"), "--classes", "cat", "--model", "tiny", "--out", str(tmp_path)]) == 0
     )

@@ -8,6 +8,8 @@ import yaml
 from iseg.data.classes import load_classes
 from iseg.data.labels import read_labels
 from iseg.errors import InputError, echo, printable
+from iseg.notation import options_given
+from iseg.recipe import Recipe
 from iseg.texts import load_yaml, read_json, read_yaml
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -72,3 +74,32 @@ def test_what_is_shown_is_short_and_has_no_control_characters():
     assert len(printable("x" * 9999)) <= 480
     assert len(echo("x" * 9999)) <= 200
     assert "too long" in echo(10**5000)
+
+
+@pytest.mark.parametrize("given", ["0x10", "0b11", "-0x1", "1:30", " 0x10 ", "1" * 400, 10**400])
+@pytest.mark.parametrize("key", ["iterations", "entropy", "working_size", "background", "cross_weights"])
+def test_numbers_are_decimal_and_their_setting_is_named(key, given):
+    value = {8: given} if key == "cross_weights" else given
+    with pytest.raises(
+        InputError, match=rf"^settings: {key} is .*: expected a (decimal number|number of at most)"
+    ) as raised:
+        Recipe().changed(**{key: value})
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("key", ["cross_weights", "iterations", "entropy", "cluster", "prompt", "background"])
+def test_null_is_no_value_of_a_setting_that_has_none(key):
+    with pytest.raises(InputError, match=rf"^settings: {key} is null: expected a value"):
+        Recipe().changed(**{key: None})
+    assert Recipe().changed(working_size=None, entropy_clamp_max=None).working_size is None
+
+
+def test_texts_may_look_like_numbers_of_other_notations():
+    assert Recipe().changed(context="0x10").context == "0x10"
+    assert Recipe().changed(iterations=" 10 ", entropy="1e-2").entropy == 0.01
+
+
+def test_options_are_read_as_a_person_writes_them():
+    given = ["a.png", "--iterations", "0x10", "--recipe.entropy=010", "--recipe.cross_weights", "{8: 0x1}", "--last"]
+    recipe = {"entropy": 10, "cross_weights": {8: "0x1"}}
+    assert options_given(given) == {"iterations": "0x10", "recipe": recipe, "last": None}

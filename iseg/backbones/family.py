@@ -6,6 +6,7 @@ from typing import Any
 
 from iseg.backbones.table import BackboneRow
 from iseg.errors import InputError
+from iseg.texts import exists
 
 # family: (what people call it, the row of the table that fits)
 FAMILIES = {
@@ -58,7 +59,7 @@ def row_for(name: str | Path) -> str:
     Of a hub id only what an earlier download left on this machine is looked at.
     """
     path = Path(name)
-    if not path.exists() and str(name).count("/") == 1:
+    if not exists(path) and str(name).count("/") == 1:
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError
 

@@ -9,7 +9,8 @@ from iseg.backbones.model_files import model_files, tokenizer_files
 from iseg.backbones.records import ChangedWeightsError, check_digests
 from iseg.backbones.sources import Source, read_source
 from iseg.backbones.table import BackboneRow, load_row, row_names, with_sources
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
+from iseg.texts import exists
 
 LINE = 500  # letters of a message at most, where the sources' names leave room for reasons
 SHORTEST = 24  # letters of a reason that are always shown
@@ -26,13 +27,15 @@ def find_row(name: str | Path, table: str | None = None) -> BackboneRow:
             the family it looks like, else sd21-base.
     """
     if str(name) in row_names():
+        if table not in (None, str(name)):
+            raise InputError(
+                f"backbone {echo(table)} was given with the model {name}, whose own is {name}: leave it out"
+            )
         return load_row(str(name))
-    row = load_row(table or row_for(name))
-    path = Path(name)
-    if path.exists() or str(name).count("/") == 1:
-        return with_sources(row, [str(name)])
+    if exists(name) or str(name).count("/") == 1:
+        return with_sources(load_row(table or row_for(name)), [str(name)])
     raise InputError(
-        f"no model {str(name)!r}: expected {', '.join(row_names())}, a diffusers folder, a .safetensors file "
+        f"no model {echo(str(name))}: expected {', '.join(row_names())}, a diffusers folder, a .safetensors file "
         "or a hub id owner/name"
     )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from iseg.attention import Layers
-from iseg.backbones.recording import Recording
+from iseg.backbones.recording import Recording, Target
 from iseg.refine import ROWS_AT_ONCE
 
 
@@ -48,7 +48,7 @@ class HeadRecording(Recording):
         super().__enter__()
         return self
 
-    def add(self, target: int | None, attn: Any, hidden: Tensor, context: Tensor | None, heads: Any) -> None:
+    def add(self, target: Target, attn: Any, hidden: Tensor, context: Tensor | None, heads: Any) -> None:
         """Keep a layer's queries and keys, (B, heads, HW, d) float32 each."""
         split = [projection(hidden).unflatten(-1, (attn.heads, -1)).transpose(1, 2).float()
                  for projection in (attn.to_q, attn.to_k)]  # fmt: skip

@@ -18,7 +18,7 @@ from iseg.backbones.table import BackboneRow
 from iseg.backbones.text import SecondEncoder, load_tokenizer, second_pad, text_encoder
 from iseg.backbones.unet import UNetBackbone, check_layers
 from iseg.backbones.vae import load_tiny_vae, load_vae
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.settings import configs_folder
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "mixed": torch.float32}
@@ -36,7 +36,7 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
         if chosen.type == "meta":  # a device of torch that computes nothing
             raise RuntimeError
     except (RuntimeError, AssertionError):
-        raise InputError(f"device {str(device)!r} cannot be used here: expected auto, cpu, cuda or mps") from None
+        raise InputError(f"device {echo(str(device))} cannot be used here: expected auto, cpu, cuda or mps") from None
     return chosen
 
 
@@ -58,7 +58,7 @@ def pick_dtype(dtype: str | torch.dtype, device: torch.device, on_cpu: str = "au
     elif name == "auto":
         name = "float16" if device.type == "cuda" else "float32"
     if name not in DTYPES:
-        raise InputError(f"dtype {str(dtype)!r} is not known: expected auto, {', '.join(DTYPES)}")
+        raise InputError(f"dtype {echo(str(dtype))} is not known: expected auto, {', '.join(DTYPES)}")
     return name
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # a look at what is at hand need not wait for torch
     from torch import Tensor
 
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")  # folders with weights; the last one only in SDXL
+REOPENED = 1 << 26  # bytes
 HALF = "fp16"  # the variant of files whose tensors are float16
 SHARD = r"(?:-\d+-of-(\d+))?"
 # stem, number of shards, variant, number of shards: both orders are found on the hub
@@ -67,13 +68,17 @@ def check_whole(file: Path) -> None:
 def read_tensors(files: list[Path], dtype: "torch.dtype", prefixes: tuple[str, ...] = ("",)) -> "dict[str, Tensor]":
     """Tensors whose names start with one of `prefixes`, converted to `dtype`.
 
-    A file is opened anew for each tensor: an open file's pages stay in memory as long as it is.
+    A file is opened anew after every `REOPENED` bytes: an open file's pages stay in memory as long as it is.
     """
     state = {}
     for file in files:
         with safe_open(file, "pt") as opened:
             names = [name for name in opened.keys() if name.startswith(prefixes)]
-        for name in names:
+        while names:
+            read = 0
             with safe_open(file, "pt") as opened:
-                state[name] = opened.get_tensor(name).to(dtype, copy=True)
+                while names and read < REOPENED:
+                    tensor = opened.get_tensor(name := names.pop(0))
+                    state[name] = tensor.to(dtype, copy=True)
+                    read += tensor.nbytes
     return state

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from iseg.attention import Layers, Record
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.refine import ROWS_AT_ONCE
 
 Half = Literal["both", "unconditional", "conditional"]
@@ -30,7 +30,7 @@ def attention_module(unet: nn.Module, layer: str, kind: str) -> Any:
         return unet.get_submodule(f"{layer}.{kind}")
     except AttributeError:
         known = [name.removesuffix(f".{kind}") for name, _ in unet.named_modules() if name.endswith(f".{kind}")]
-        raise InputError(f"the UNet has no attention layer {layer!r}: it has {', '.join(known)}") from None
+        raise InputError(f"the UNet has no attention layer {echo(layer)}: it has {', '.join(known)}") from None
 
 
 def add_probabilities(

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.settings import parse_settings
+from iseg.texts import exists
 
 PACKAGE, MODELSCOPE = "package:", "modelscope:"
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -30,14 +31,14 @@ class Source:
     def __post_init__(self) -> None:
         for name, value in self.sha256.items():
             if not DIGEST.fullmatch(value):
-                raise InputError(f"sha256 of {name} is {value[:80]!r}: expected 64 hexadecimal digits, lower case")
+                raise InputError(f"sha256 of {name} is {echo(value)}: expected 64 hexadecimal digits, lower case")
 
     @property
     def kind(self) -> Literal["package", "local", "modelscope", "hub"]:
         """Who has it."""
         if self.id.startswith(PACKAGE):
             return "package"
-        if Path(self.id).exists():
+        if exists(self.id):
             return "local"
         return "modelscope" if self.id.startswith(MODELSCOPE) else "hub"
 

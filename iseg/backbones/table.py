@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iseg.attention import Layers, choose_heads
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.recipe import Recipe
 from iseg.settings import configs_folder, parse_settings, read_yaml
 
@@ -65,7 +65,9 @@ class BackboneRow:
         known = None if self.words is None else {word.casefold() for word in self.words}
         for word in words:
             if known is not None and word.strip().casefold() not in known:
-                raise InputError(f"{self.name} does not know {word.strip()!r}: it knows {', '.join(self.words or [])}")
+                raise InputError(
+                    f"{self.name} does not know {echo(word.strip())}: it knows {', '.join(self.words or [])}"
+                )
 
     def layers(self, recipe: Recipe) -> Layers:
         """The layers and heads that a recipe records. Raises InputError for a resolution or head that is not there."""
@@ -84,7 +86,7 @@ def load_row(name: str) -> BackboneRow:
     """A row of `configs/backbones/`. Raises InputError listing the rows if it is not there."""
     path = configs_folder() / "backbones" / f"{name}.yaml"
     if not path.is_file():
-        raise InputError(f"no backbone {name!r}: expected one of {', '.join(row_names())}")
+        raise InputError(f"no backbone {echo(name)}: expected one of {', '.join(row_names())}")
     return parse_settings(BackboneRow, {"name": name, **read_yaml(path)}, str(path))
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from iseg.backbones.build import fill
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 
 PROBE = "a photograph of the other object"  # words of which any CLIP vocabulary knows more than single letters
 
@@ -48,8 +48,8 @@ def load_tokenizer(folder: Path, tokens: int, pad: str | None) -> Any:
         raise InputError(f"{folder} has {told}: expected model_max_length {tokens} in its tokenizer_config.json")
     if pad is not None and has != pad:
         raise InputError(
-            f"{folder} pads with {has!r}, the model with {pad!r}: it is another model's tokenizer, which would change "
-            "every embedding; put the model's own in its place"
+            f"{folder} pads with {echo(has)}, the model with {echo(pad)}: it is another model's tokenizer, which would "
+            "change every embedding; put the model's own in its place"
         )
     return tokenizer
 

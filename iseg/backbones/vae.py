@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from iseg.backbones.build import build, fill
 from iseg.backbones.read import read_tensors, weight_files
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
+from iseg.texts import exists
 
 TINY_VAES = {None: "madebyollin/taesd", "sdxl": "madebyollin/taesdxl"}  # what "taesd" is for a family
 # names of the attention projections in folders written before diffusers 0.17, as on the hub
@@ -28,7 +29,7 @@ def load_vae(folder: Path, dtype: torch.dtype) -> nn.Module:
         fill(patches, read_tensors(files, dtype), f"vae of {folder.parent}")
         return patches
     if name != "AutoencoderKL":
-        raise InputError(f"{folder}: VAE class {name!r} is not known: expected AutoencoderKL")
+        raise InputError(f"{folder}: VAE class {echo(name)} is not known: expected AutoencoderKL")
     state = read_tensors(files, dtype, ("encoder.", "quant_conv."))
     return kl_encoder(config, {_new_name(key): tensor for key, tensor in state.items()}, f"vae of {folder.parent}")
 
@@ -43,16 +44,23 @@ def load_tiny_vae(source: str | Path, dtype: torch.dtype, channels: int = 4, fam
     from diffusers import AutoencoderTiny
 
     place = TINY_VAES.get(family, TINY_VAES[None]) if str(source) == "taesd" else str(source)
+    if not exists(place) and place.count("/") != 1:
+        raise InputError(f"vae {echo(str(source))}: no such folder: expected taesd or a folder with an AutoencoderTiny")
     try:
-        vae = AutoencoderTiny.from_pretrained(place, torch_dtype=dtype, use_safetensors=True)
+        vae, told = AutoencoderTiny.from_pretrained(
+            place, torch_dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
     except Exception as error:  # loaders raise many types; each means that it cannot be used
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"vae {str(source)!r}: expected taesd or a folder with an AutoencoderTiny ({reason})"
+            f"vae {echo(str(source))}: expected taesd or a folder with an AutoencoderTiny ({reason})"
         ) from None
+    lacking = sorted(name for name in told["missing_keys"] if name.startswith("encoder."))
+    if lacking:  # the library fills them with random numbers
+        raise InputError(f"vae {echo(str(source))} lacks {len(lacking)} tensors, the first is {lacking[0]}")
     made = vae.config["latent_channels"]
     if made != channels:
-        raise InputError(f"vae {str(source)!r} makes latents of {made} channels: the model takes {channels}")
+        raise InputError(f"vae {echo(str(source))} makes latents of {made} channels: the model takes {channels}")
     del vae.decoder
     return vae
 

@@ -7,13 +7,17 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from iseg import __version__
+from iseg.cli.prompts import Prompt
 from iseg.cli.settings import Job
-from iseg.cli.sidecar import deciding, file_state, saved_deciding
+from iseg.cli.sidecar import deciding, file_state, saved_deciding, weights_now
 from iseg.data.items import Item
 from iseg.errors import InputError, printable
 from iseg.files import coco
+from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.settings import list_differences
+
+SETTINGS = ".segment.yaml"
 
 
 @dataclass
@@ -53,7 +57,7 @@ def find_done(job: Job, items: list[Item]) -> set[str]:
             shared = now
         elif saved["prompt"] != now["prompt"]:
             continue
-        differences = list_differences(saved, now)
+        differences = list_differences(*_by_weights(job, saved, now, content))
         if differences:
             raise InputError(
                 f"{job.settings.out} holds results of other settings ({item.name}.json): give another --out, "
@@ -61,6 +65,34 @@ def find_done(job: Job, items: list[Item]) -> set[str]:
             )
         done.add(item.name)
     return done
+
+
+def _by_weights(
+    job: Job, saved: dict[str, Any], now: dict[str, Any], content: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both settings with their models known by the digests of their weights instead of by name, where both are."""
+    held = content.get("model")
+    before, after = held.get("weights") if isinstance(held, dict) else None, weights_now(job)
+    if not isinstance(before, dict) or after is None:
+        return saved, now
+    named = [{**settings, "model": {**settings["model"], "name": None, "weights": weights}}
+             for settings, weights in ((saved, before), (now, after))]  # fmt: skip
+    return named[0], named[1]
+
+
+def hold(job: Job) -> FolderLock:
+    """Hold OUT for a run over several images; runs of the same settings may share it.
+
+    Raises InputError with the difference if a run of other settings is on there, and for a folder that cannot be
+    written. The settings lie in OUT/.segment.yaml, for the message to another run.
+    """
+    if job.prompt is not None:
+        decides = deciding(job, job.prompt)
+    else:
+        own = {str(image): prompt.described() for image, prompt in sorted(job.prompts.items())}
+        decides = {**deciding(job, Prompt()), "prompt": own}
+    how = {"model": job.settings.model, "out": job.settings.out}
+    return claim(Path(job.settings.out) / SETTINGS, decides, how, lambda: 0, "results")[0]
 
 
 def write_summary(job: Job, items: list[Item], record: Record) -> None:

@@ -16,6 +16,7 @@ from iseg.cli.settings import Job
 from iseg.cli.sidecar import shares, sidecar
 from iseg.data.items import Item
 from iseg.files import export, pictures
+from iseg.files.animation import write_animation
 from iseg.recipe import Recipe
 from iseg.results import Segmentation
 
@@ -77,7 +78,7 @@ def _write(
             export.write_image(path("panel.png"), page)
         else:
             frames = _frames(image, result, job.recipe)
-            export.write_animation(path(f"animation.{job.settings.animation}"), frames)
+            write_animation(path(f"animation.{job.settings.animation}"), frames)
     return written
 
 

@@ -1,83 +1,22 @@
 """Settings of `iseg segment`: defaults <- backbone or recipe <- YAML file <- command line."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from iseg.backbones.find import find_row, locate
 from iseg.backbones.table import BackboneRow, load_row
 from iseg.cli.inputs import KINDS
+from iseg.cli.options import EPILOG, Segment
 from iseg.cli.parser import LineParser
 from iseg.cli.prompt_file import read_prompts
-from iseg.cli.prompts import WAYS, Numbers, Prompt, parse_prompt
+from iseg.cli.prompts import WAYS, Prompt, parse_prompt
 from iseg.errors import InputError, echo
 from iseg.extras import import_extra
+from iseg.notation import check_numbers, options_given
 from iseg.recipe import Recipe, load_recipe
-from iseg.settings import make_parser, parsed
+from iseg.settings import make_parser, parsed, refuse_null
 from iseg.texts import is_file, read_yaml
-
-EPILOG = """\
-Give exactly one of --classes, --vocabulary, --points, --line, --box, --boxes, --mask, --prompts. Each image's mask is
-OUT/NAME.png (indexed, 0 = background), its settings lie beside it in OUT/NAME.json; of several images OUT/summary.json
-says what became of each. Exit codes: 0 all fine, 1 some images failed, 2 bad usage, 130 Ctrl-C, 143 SIGTERM."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What to segment, with which model, and what to save.
-
-    Attributes:
-        classes: words set apart by ";", e.g. "cat; potted plant".
-        vocabulary: words set apart by ";", or a file with one per line: CLIP finds which of them each image shows,
-            and these are segmented.
-        clip: folder or hub id of the CLIP that does so; by default the one that goes with the model.
-        points: pixels "x,y x,y ..." of one object.
-        negative: with points: pixels "x,y x,y ..." that do not belong to it.
-        line: pixels "x,y x,y ..." of a line through one object.
-        box: corners "x0,y0,x1,y1" in pixels around one object.
-        boxes: "x0,y0,x1,y1 x0,y0,x1,y1 ...": each box is an object and label of its own.
-        names: with boxes: what their objects are called, set apart by ";".
-        mask: image file of the same size whose pixels that are not 0 (or transparent) roughly cover one object.
-        prompts: JSON or CSV file with a prompt for each image; its columns are image, and any of classes, points,
-            negative, line, box, boxes, names, mask, written as here. Paths start at its folder. Without IMAGE all of
-            its images are segmented.
-        model: tiny, sd21-base, a diffusers folder, a .safetensors file or a hub id; by default sd21-base if its
-            weights are at hand, else tiny.
-        backbone: row of configs/backbones/ whose layers fit a folder, file or hub id.
-        recipe: "wsss/voc" or a YAML file with a section `recipe:`: defaults of the settings below.
-        device: auto, cpu, cuda or mps.
-        dtype: auto is float16 on cuda, float32 on mps; on the cpu bfloat16 where the processor computes in it, else
-            mixed (float16 weights, float32 arithmetic).
-        vae: taesd, or a folder with an AutoencoderTiny: faster and less exact than the model's own.
-        out: folder of the results.
-        save: mask, overlay, heat, cutout, scores, coco, panel, animation: any of them, set apart by commas.
-        animation: format of the animation.
-        resume: keep what is done already with the same settings. By default for folders and several images, where
-            results of other settings are an error; false makes all anew.
-    """
-
-    classes: str | list[str] | None = None
-    vocabulary: str | list[str] | None = None
-    clip: str | None = None
-    points: Numbers | None = None
-    negative: Numbers | None = None
-    line: Numbers | None = None
-    box: str | list[float] | None = None
-    boxes: Numbers | None = None
-    names: str | list[str] | None = None
-    mask: str | None = None
-    prompts: str | None = None
-    model: str | None = None
-    backbone: str | None = None
-    recipe: str | None = None
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16", "mixed"] = "auto"
-    vae: str | None = None
-    out: str = "iseg-results"
-    save: str | list[str] = "mask,overlay"
-    animation: Literal["webp", "gif"] = "webp"
-    resume: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -136,21 +75,17 @@ def read_job(arguments: list[str]) -> Job:
     parser.add_class_arguments(Segment, None)
     parser.add_class_arguments(Recipe, None)
     parser.set_defaults(asdict(base))
+    for kind in (Segment, Recipe):
+        check_numbers(kind, content, str(early.config))
+        check_numbers(kind, options_given(arguments), "", "--")
     if content:
         parsed(parser.parse_object, content, str(early.config))
     values = parsed(parser.parse_args, arguments, "")
-    _check_given(values)
+    for kind in (Segment, Recipe):
+        refuse_null(kind, values)
     settings = Segment(**{field.name: values[field.name] for field in fields(Segment)} | {"model": model})
     recipe = Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
     return _checked(values.images or [], settings, recipe, row, note)
-
-
-def _check_given(values: Mapping[str, Any]) -> None:
-    """Raises InputError for a key left empty in YAML that has no such value: jsonargparse lets null pass."""
-    for kind in (Segment, Recipe):
-        for entry in fields(kind):
-            if values[entry.name] is None and "None" not in str(entry.type):
-                raise InputError(f"{entry.name} is null: expected a value, or no such key")
 
 
 def _read_config(path: str | None) -> dict[str, Any]:

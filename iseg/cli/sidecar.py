@@ -8,11 +8,13 @@ from typing import Any
 
 from iseg import __version__
 from iseg.backbones.digests import weights_digest
+from iseg.backbones.find import locate
 from iseg.backbones.load import holds_half, pick_device, pick_dtype
 from iseg.backbones.seam import Backbone
 from iseg.cli.prompts import Prompt
 from iseg.cli.settings import Job
 from iseg.data.items import Item
+from iseg.errors import InputError
 from iseg.results import Segmentation
 
 
@@ -56,6 +58,16 @@ def deciding(job: Job, prompt: Prompt) -> dict[str, Any]:
         "dtype": pick_dtype(settings.dtype, pick_device(settings.device), job.row.cpu_dtype),
     }
     return json.loads(json.dumps({"prompt": prompt.described(), "model": model, "settings": asdict(job.recipe)}))
+
+
+def weights_now(job: Job) -> dict[str, str] | None:
+    """SHA-256 of the parts of the job's model, most often remembered; None where they are not at hand yet."""
+    settings = job.settings
+    half = holds_half(pick_dtype(settings.dtype, pick_device(settings.device), job.row.cpu_dtype))
+    try:
+        return weights_digest(locate(job.row, download=False, half=half), half)
+    except InputError:
+        return None
 
 
 def saved_deciding(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iseg.data import ade, cityscapes, coco, context, folder, stuff, voc
 from iseg.data.items import Item
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 
 KINDS = ("voc", "context", "coco", "stuff171", "ade150", "cityscapes19", "stuff27", "cityscapes27", "folder")
 
@@ -59,4 +59,4 @@ def _items(kind: str, split: str, root: str | Path | None, truth: str | None) ->
         return cityscapes.items(datasets_root(root), kind)
     if kind == "ade150":
         return ade.items(datasets_root(root))
-    raise InputError(f"unknown data set kind {kind!r}: expected one of {', '.join(KINDS)}")
+    raise InputError(f"unknown data set kind {echo(kind)}: expected one of {', '.join(KINDS)}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from iseg.data.items import Item
 from iseg.data.layout import require
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.texts import read_json
 
 SITE = "from cocodataset.org"
@@ -20,7 +20,7 @@ def items(root: Path, split: str) -> list[Item]:
             come from annotations/instances_val2017.json or a folder val2017.
     """
     if split not in ("train", "val", "object"):
-        raise InputError(f"unknown COCO split {split!r}: expected train, val or object")
+        raise InputError(f"unknown COCO split {echo(split)}: expected train, val or object")
     base = root / "coco2014"
     folder = "train2014" if split == "train" else "val2014"
     entries = [
@@ -51,4 +51,4 @@ def _ids_2017(base: Path) -> list[str]:
     except (LookupError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: not readable as COCO annotations: {error!r}") from None
+        raise InputError(f"{path}: not readable as COCO annotations: {echo(error)}") from None

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar
 from jsonargparse import ArgumentError
 
 from iseg.backbones.find import find_row
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
+from iseg.notation import check_numbers, options_given
 from iseg.recipe import Recipe
 from iseg.settings import find_config, make_parser, read_yaml
 
@@ -137,6 +138,8 @@ def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] =
         parser.set_defaults({f"recipe.{key}": value for key, value in row.recipe.items()})
     rest = ["--config", str(path), *rest]
     checks = [(str(path), parser.parse_object, content), ("command line", parser.parse_args, rest)]
+    check_numbers(kind, content, str(path))
+    check_numbers(kind, options_given(rest), "", "--")
     for where, parse, source in checks:
         try:
             settings = parser.instantiate(parse(source))
@@ -182,7 +185,7 @@ def variants(evaluation: Evaluation) -> list[Variant]:
         try:
             recipe = evaluation.recipe.changed(**settings)
         except InputError as error:
-            raise InputError(f"variant {name!r}: {error}") from None
+            raise InputError(f"variant {echo(name)}: {error}") from None
         made.append(Variant(name, re.sub(r"[^a-z0-9.=]+", "-", name.lower()).strip("-.") or "variant", recipe))
     folders = [variant.folder for variant in made]
     shared = [variant.name for variant in made if folders.count(variant.folder) > 1]
@@ -197,8 +200,8 @@ def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
     The model is known by its weights, the labels of an image lie beside its mask. A precision that was not asked for
     goes with the device.
     """
-    # a data set may be moved; a plain folder is known by its place only
-    kept = ("kind", "root") if evaluation.data.kind == "folder" else ("kind", "split")
+    # a data set may be moved; a plain folder has no splits, and is known by the names of its images
+    kept = ("kind",) if evaluation.data.kind == "folder" else ("kind", "split")
     return {
         "data": {key: getattr(evaluation.data, key) for key in kept},
         "labels": "truth" if evaluation.data.labels is None else "file",

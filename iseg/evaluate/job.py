@@ -14,6 +14,7 @@ from iseg.data import open_items
 from iseg.data.classes import LabelClass, load_classes
 from iseg.data.items import Item
 from iseg.data.labels import read_labels
+from iseg.errors import InputError, echo
 from iseg.evaluate import outputs
 from iseg.evaluate.config import Evaluation, Variant, computed, variants
 from iseg.evaluate.labels import RunLabels
@@ -55,6 +56,7 @@ class Run:
 
     evaluation: Evaluation
     classes: list[LabelClass]
+    known: list[Item]
     items: list[Item]
     state: PartialState
     device: str
@@ -128,6 +130,8 @@ def open_run(evaluation: Evaluation) -> Iterator[Run]:
         for variant in variants(evaluation):
             folder = Outputs(Path(evaluation.out) / variant.folder, evaluation.save_scores)
             held.callback(folder.close)
+            if evaluation.data.kind == "folder":
+                check_names(folder, run.known, str(evaluation.data.root))
             run.outputs.append((variant, folder))
         hold(run)
         yield run
@@ -137,10 +141,20 @@ def start(evaluation: Evaluation) -> Run:
     """The data and the processes of a run that holds no folder yet. Raises InputError for data that is not complete."""
     data = evaluation.data
     classes = load_classes(data.classes)
-    items = open_items(data.kind, data.split, data.root, data.truth, data.background)[: evaluation.limit]
+    known = open_items(data.kind, data.split, data.root, data.truth, data.background)
     state = PartialState(cpu=evaluation.device == "cpu", timeout=WAIT)
     device = str(state.device) if evaluation.device == "auto" else evaluation.device
-    return Run(evaluation, classes, items, state, device, [])
+    return Run(evaluation, classes, known, known[: evaluation.limit], state, device, [])
+
+
+def check_names(folder: Outputs, items: Sequence[Item], root: str) -> None:
+    """Raises InputError where masks lie and none is of an image of a plain folder: they are of another one."""
+    left = folder.names()
+    if left and not {item.name for item in items} & set(left):
+        raise InputError(
+            f"{folder.folder} holds masks of another data set, e.g. of {echo(left[0])}, which is not in {root}: "
+            "give another --out"
+        )
 
 
 def describe(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,7 +10,7 @@ from accelerate import PartialState
 from iseg.data.classes import load_classes
 from iseg.data.items import Item
 from iseg.data.layout import read_names
-from iseg.errors import InputError
+from iseg.errors import InputError, printable
 from iseg.evaluate.config import load_evaluation
 from iseg.evaluate.job import evaluate
 from iseg.evaluate.report import sum_up
@@ -47,7 +47,7 @@ def exit_code(job: Callable[[], int]) -> int:
     except Ended as end:
         line, code = end.line, end.code
     if line:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     return code
 
 

@@ -10,7 +10,7 @@ from iseg.backbones import digests
 from iseg.backbones.find import find_row, locate
 from iseg.backbones.load import holds_half, pick_device, pick_dtype
 from iseg.errors import InputError
-from iseg.evaluate.claim import FolderLock, claim
+from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json, write_mask, write_scores
 from iseg.results import Segmentation
 
@@ -69,8 +69,12 @@ class Outputs:
             self.lock.close()
             self.lock = None
 
+    def names(self) -> list[str]:
+        """Names of the images whose masks are there."""
+        return sorted(path.stem for path in self.folder.glob("masks/*.png"))
+
     def _masks(self) -> int:
-        return sum(1 for _ in self.folder.glob("masks/*.png"))
+        return len(self.names())
 
     def sweep_up(self) -> None:
         """Remove what killed runs left half-written, unless another process still writes here."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from iseg.data.items import Item
 from iseg.errors import InputError
-from iseg.evaluate.claim import FolderLock, claim
 from iseg.evaluate.config import Evaluation, computed
 from iseg.evaluate.job import Run, describe, start
 from iseg.evaluate.matching import Counts, DatasetCounts, MatchedCounts
@@ -21,6 +20,7 @@ from iseg.evaluate.region_counts import find_all, read_counts
 from iseg.evaluate.report import sum_up
 from iseg.evaluate.score import markdown, percent, write_csv
 from iseg.evaluate.trouble import logged
+from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.regions import RegionSettings
 from iseg.settings import parse_settings

@@ -1,4 +1,4 @@
-"""Results as files: indexed PNG, cut-out, scores, COCO JSON, animation. Every write is atomic: whole or not at all."""
+"""Results as files: indexed PNG, cut-out, scores, COCO JSON. Every write is atomic: whole or not at all."""
 
 import io
 import itertools
@@ -17,8 +17,6 @@ from PIL import Image
 
 from iseg.errors import InputError
 from iseg.extras import import_extra
-
-ANIMATIONS = {".webp": "WEBP", ".gif": "GIF"}
 
 
 @contextmanager
@@ -96,12 +94,12 @@ def write_mask(path: str | Path, mask: NDArray, palette: NDArray[np.uint8] | Non
     """
     image = Image.fromarray(_labels(mask))
     image.putpalette((voc_palette() if palette is None else palette).tobytes())
-    _save(path, image, format="PNG", optimize=True)
+    save_encoded(path, image, format="PNG", optimize=True)
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8] | Image.Image) -> None:
     """Write (H, W), (H, W, 3) RGB or (H, W, 4) RGBA uint8, or a PIL image, as a PNG."""
-    _save(path, image if isinstance(image, Image.Image) else Image.fromarray(image), format="PNG")
+    save_encoded(path, image if isinstance(image, Image.Image) else Image.fromarray(image), format="PNG")
 
 
 def cutout(image: NDArray[np.uint8], region: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -171,26 +169,7 @@ def coco_region(region: NDArray) -> dict[str, Any]:
     }
 
 
-def write_animation(path: str | Path, frames: Sequence[Image.Image], milliseconds: int = 400, hold: int = 1600) -> None:
-    """Write RGB frames of one size as an endless `.webp` or `.gif` animation.
-
-    Args:
-        path: its ending chooses the format. InputError for another ending.
-        frames: at least one image.
-        milliseconds: how long each frame is shown; the last one for `hold`.
-    """
-    form = ANIMATIONS.get(Path(path).suffix.lower())
-    if form is None:
-        raise InputError(f"{path}: cannot be written: an animation ends in {' or '.join(ANIMATIONS)}")
-    if not frames:
-        raise InputError(f"{path}: no frame was given: expected at least one")
-    durations = [milliseconds] * (len(frames) - 1) + [hold]
-    options = {"quality": 85, "method": 4} if form == "WEBP" else {"optimize": True}
-    rest = list(frames[1:])
-    _save(path, frames[0], format=form, save_all=True, append_images=rest, duration=durations, loop=0, **options)
-
-
-def _save(path: str | Path, image: Image.Image, **options: Any) -> None:
+def save_encoded(path: str | Path, image: Image.Image, **options: Any) -> None:
     """Encode in memory, then write: an encoder that fails leaves no file either."""
     buffer = io.BytesIO()
     try:

@@ -1,25 +1,22 @@
 """Pictures of results: overlay, heat map, prompt marks, side-by-side panel, frames of the refinement."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from iseg import masks
 from iseg.files.export import voc_palette
+from iseg.files.sheet import PAPER, sheet
 from iseg.marks import Marks, Point
 
 RGB = NDArray[np.uint8]
 
 TILE_AREA = 280 * 280  # pixels of one picture in a panel, whatever its aspect
 LONGEST = 1400  # longest side of a picture in a panel
-WIDE = 2.5  # from this aspect on, pictures stand below each other
-MARGIN, GAP, TITLE, TEXT, SWATCH = 14, 12, 26, 16, 16
-PAPER, INK, FRAME = (255, 255, 255), (34, 34, 34), (205, 205, 205)
 POSITIVE, NEGATIVE = (0, 200, 83), (229, 57, 53)
 
 
@@ -123,14 +120,14 @@ def panel(
         ("mask", colorize(labels)),
         ("overlay", overlay(_scaled(image, size), labels)),
     ]
-    return _page(tiles, names)
+    return sheet(tiles, names)
 
 
 def regions_panel(image: RGB, labels: NDArray, names: Sequence[str]) -> Image.Image:
     """Side by side: image | regions | overlay, with a legend; labels (H, W) 1..K are the K names."""
     size = _tile_size(image.shape[:2])
     small, shown = _scaled(image, size), _scaled_labels(labels, size)
-    return _page([("image", small), ("regions", colorize(shown)), ("overlay", overlay(small, shown))], names)
+    return sheet([("image", small), ("regions", colorize(shown)), ("overlay", overlay(small, shown))], names)
 
 
 def refinement_frames(
@@ -152,7 +149,7 @@ def refinement_frames(
             (f"iteration {step} of {last}", map_picture(maps, size)),
             ("overlay", overlay(small, _scaled_labels(mask, size))),
         ]
-        frames.append(_page(tiles, names))
+        frames.append(sheet(tiles, names))
     return frames
 
 
@@ -169,50 +166,3 @@ def _scaled(image: RGB, size: tuple[int, int]) -> RGB:
 
 def _scaled_labels(mask: NDArray, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.array(Image.fromarray(np.asarray(mask).astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST))
-
-
-@lru_cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(TEXT)
-
-
-def _page(tiles: Sequence[tuple[str, RGB]], names: Sequence[str]) -> Image.Image:
-    """Titled pictures of one size in a row (or a column when they are wide) over a legend of the classes."""
-    font, (height, width) = _font(), tiles[0][1].shape[:2]
-    cell_width = max(width, *(round(font.getlength(title)) for title, _ in tiles))
-    columns = 1 if width >= WIDE * height else len(tiles)
-    rows = -(-len(tiles) // columns)
-    page_width = max(2 * MARGIN + columns * (cell_width + GAP) - GAP, 240)
-    legend = _legend_rows(names, page_width - 2 * MARGIN)
-    top = MARGIN + rows * (TITLE + height + GAP)
-    page = Image.new("RGB", (page_width, top + len(legend) * TITLE + MARGIN - GAP // 2), PAPER)
-    draw = ImageDraw.Draw(page)
-    for n, (title, picture) in enumerate(tiles):
-        x = MARGIN + n % columns * (cell_width + GAP)
-        y = MARGIN + n // columns * (TITLE + height + GAP)
-        draw.text((x, y), title, INK, font)
-        draw.rectangle((x - 1, y + TITLE - 1, x + width, y + TITLE + height), outline=FRAME)
-        page.paste(Image.fromarray(picture), (x, y + TITLE))
-    for row, entries in enumerate(legend):
-        for x, k, name in entries:
-            y = top + row * TITLE
-            colour = tuple(int(value) for value in voc_palette()[k + 1])
-            draw.rectangle((MARGIN + x, y + 2, MARGIN + x + SWATCH, y + 2 + SWATCH), fill=colour, outline=INK)
-            draw.text((MARGIN + x + SWATCH + 7, y), name, INK, font)
-    return page
-
-
-def _legend_rows(names: Sequence[str], width: int) -> list[list[tuple[int, int, str]]]:
-    """Entries (x, k, name) of the legend, wrapped to a width in pixels; a name too long for a line is cut."""
-    font, rows, x = _font(), [[]], 0  # type: ignore[var-annotated]
-    for k, name in enumerate(names):
-        room = width - SWATCH - 7
-        while font.getlength(name) > room:
-            name = name[:-2].rstrip("…") + "…"
-        needed = SWATCH + 7 + round(font.getlength(name))
-        if x and x + needed > width:
-            rows.append([])
-            x = 0
-        rows[-1].append((x, k, name))
-        x += needed + 22
-    return rows

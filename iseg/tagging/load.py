@@ -15,7 +15,7 @@ from iseg.backbones.load import pick_device
 from iseg.backbones.quiet import quiet
 from iseg.backbones.read import check_whole, choose_weights, read_tensors, weight_files
 from iseg.backbones.sources import Source
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.settings import read_yaml
 
 CONFIG, PICKLE = "config.json", "pytorch_model.bin"
@@ -38,11 +38,11 @@ def locate_clip(model: str) -> Path:
     """
     source = Source(model)
     if source.kind == "package" and not (source.place or Path()).is_dir():
-        raise InputError(f"CLIP model {model!r}: not in this installation; give another with tagging.clip.model")
+        raise InputError(f"CLIP model {echo(model)}: not in this installation; give another with tagging.clip.model")
     if source.kind == "hub" and (model.count("/") != 1 or model.startswith((".", "/", "~"))):
-        raise InputError(f"CLIP model {model!r}: no such folder; expected a folder or a hub id owner/name")
+        raise InputError(f"CLIP model {echo(model)}: no such folder; expected a folder or a hub id owner/name")
     if source.kind == "local" and not Path(model).is_dir():
-        raise InputError(f"CLIP model {model!r}: a file; expected a folder or a hub id owner/name")
+        raise InputError(f"CLIP model {echo(model)}: a file; expected a folder or a hub id owner/name")
     sources = [source, *map(Source, MIRRORS.get(model, []))]
     texts = list(TEXTS)
     wanted = Wanted(_choose, [[*texts, "model*.safetensors"], [*texts, PICKLE]], _check)
@@ -50,7 +50,7 @@ def locate_clip(model: str) -> Path:
         found, reasons = first_of(sources, wanted, way)
         if found is not None:
             return found[1]
-    raise none_found(f"CLIP model {model!r}", sources, reasons, "tagging.clip.model")
+    raise none_found(f"CLIP model {echo(model)}", sources, reasons, "tagging.clip.model")
 
 
 def load_clip(
@@ -92,7 +92,7 @@ def _check(folder: Path) -> None:
         raise InputError(f"{folder} is not a CLIP model: it has no {CONFIG}")
     kind = read_yaml(folder / CONFIG).get("model_type")  # JSON is YAML
     if kind != "clip":
-        raise InputError(f"{folder} is not a CLIP model: its {CONFIG} says model_type {kind!r}, expected 'clip'")
+        raise InputError(f"{folder} is not a CLIP model: its {CONFIG} says model_type {echo(kind)}, expected 'clip'")
     files = weight_files(folder)
     if not files and not (folder / PICKLE).is_file():
         raise InputError(f"{folder} has no .safetensors file and no {PICKLE}: other weight formats are not read")

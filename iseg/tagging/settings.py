@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from iseg.errors import InputError
-from iseg.settings import find_config, parse_settings, read_yaml
+from iseg.errors import InputError, echo
+from iseg.settings import find_config, parse_settings, read_section
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class TagClip:
     def __post_init__(self) -> None:
         for name in ("candidate", "threshold"):
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}: expected a number in 0..1")
+                raise InputError(f"{name} is {echo(getattr(self, name))}: expected a number in 0..1")
         if len(self.mix) != 2 or min(self.mix) < 0 or sum(self.mix) <= 0:
-            raise InputError(f"mix is {list(self.mix)!r}: expected two weights, neither negative nor both 0")
+            raise InputError(f"mix is {echo(list(self.mix))}: expected two weights, neither negative nor both 0")
         if self.shortest_side is not None and not 16 <= self.shortest_side <= 4096:
-            raise InputError(f"shortest_side is {self.shortest_side!r}: expected 16..4096 pixels")
+            raise InputError(f"shortest_side is {echo(self.shortest_side)}: expected 16..4096 pixels")
         if self.votes < 0:
-            raise InputError(f"votes is {self.votes!r}: expected a number of blocks, at least 0")
+            raise InputError(f"votes is {echo(self.votes)}: expected a number of blocks, at least 0")
         if not self.affinity_layers:
             raise InputError("affinity_layers is empty: expected block numbers, e.g. [8, 9, 10]")
 
@@ -72,10 +72,5 @@ def load_tagging(name: str | Path, **settings: Any) -> TagClip:
     Raises InputError naming file and key for anything unknown or of the wrong type.
     """
     path = find_config(name)
-    section = read_yaml(path).get("tagging")
-    if not isinstance(section, dict):
-        raise InputError(f"{path}: expected a section 'tagging:' with settings")
-    clip = section.get("clip")
-    if not isinstance(clip, dict):
-        raise InputError(f"{path}: tagging: expected a section 'clip:' with settings")
+    clip = read_section(path, "tagging", "clip")
     return parse_settings(TagClip, {**clip, **settings}, f"{path}: tagging.clip")

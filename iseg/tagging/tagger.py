@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, PreTrainedTokenizerBase
 
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.files.images import ImageLike, read_image
 from iseg.tagging import scores, text, vision
 from iseg.tagging.load import load_clip
@@ -170,14 +170,14 @@ class Tagger:
 def check_names(names: Sequence[str], known: Sequence[str] | None = None) -> None:
     """Raises InputError for no names, an empty name, a name given twice, or one that the model does not know."""
     if isinstance(names, str):
-        raise InputError(f"the classes are the text {names!r}: expected a list of words")
+        raise InputError(f"the classes are the text {echo(names)}: expected a list of words")
     if not names:
         raise InputError("the vocabulary is empty: expected at least one class word")
     for position, name in enumerate(names):
         if not name.strip():
             raise InputError(f"class {position + 1} of the vocabulary is empty: expected a word")
         if known is not None and name not in known:
-            raise InputError(f"class {name!r} is not known to this CLIP: expected {', '.join(known)}")
+            raise InputError(f"class {echo(name)} is not known to this CLIP: expected {', '.join(known)}")
     twice = [name for name in names if list(names).count(name) > 1]
     if twice:
-        raise InputError(f"class {twice[0]!r} is in the vocabulary twice")
+        raise InputError(f"class {echo(twice[0])} is in the vocabulary twice")

@@ -9,7 +9,7 @@ import yaml
 from torch import Tensor
 from transformers import CLIPModel, PreTrainedTokenizerBase
 
-from iseg.errors import InputError
+from iseg.errors import InputError, echo
 from iseg.settings import configs_folder
 
 TEXTS_PER_PASS = 512
@@ -29,7 +29,7 @@ def read_templates(path: str | Path | None = None) -> list[str]:
         raise InputError(f"{file}: expected a list of sentences with {{}} for the class name")
     for template in templates:
         if not isinstance(template, str) or template.count("{}") != 1:
-            raise InputError(f"{file}: template {template!r} must be a sentence with {{}} once")
+            raise InputError(f"{file}: template {echo(template)} must be a sentence with {{}} once")
     return templates
 
 

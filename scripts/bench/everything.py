@@ -42,15 +42,15 @@ def everything(repeats: int, device: torch.device, size: int = SIZE) -> dict[str
             regions.at(coarse)
         synchronize(device)
         moved.append((time.perf_counter() - start) / len(COARSE))
+    medians = {"regions": statistics.median(found[1:]), "another coarseness": statistics.median(moved[1:])}
     result = {
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "grid": grid,
-        "regions": statistics.median(found[1:]),
-        "another coarseness": statistics.median(moved[1:]),
+        **medians,
         "load": os.getloadavg()[0],
     }
-    rows = [[name, f"{1000 * result[name]:.0f}"] for name in ("regions", "another coarseness")]
+    rows = [[name, f"{1000 * seconds:.0f}"] for name, seconds in medians.items()]
     print(table([f"{grid}x{grid} places, {result['threads']} threads", "median ms"], rows))
     print(f"load of the machine: {result['load']:.2f}")
     return result

@@ -224,6 +224,21 @@ def test_a_connection_that_is_closed_goes_on_where_it_stopped(hub, monkeypatch, 
     assert [first for name, first in hub.sent if name == UNET] == [0, 1500]
 
 
+def test_a_later_start_gets_only_the_files_that_are_not_whole(hub):
+    """huggingface_hub goes on inside a file while it runs; of an ended process it keeps whole files, no parts."""
+    repository = Repository(WHOLE, short={UNET: 1700})
+    hub.repositories["some/model"] = repository
+    with pytest.raises(InputError, match="some/model"):
+        find.locate(rows("some/model"))
+    came = set(hub.names())
+    repository.short.clear()
+    hub.sent.clear()
+    assert read_folder(find.locate(rows("some/model"))) == WHOLE
+    assert set(hub.names()) == (WHOLE.keys() - came) | {UNET}
+    assert hub.names().count(UNET) == 1
+    assert came > {UNET}
+
+
 def test_a_file_that_came_damaged_is_got_again(hub):
     repository = Repository(WHOLE, lie={UNET: FLIPPED})
     hub.repositories["some/model"] = repository

@@ -7,11 +7,12 @@ import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from narrow import unet_parts
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from iseg import ISeg
-from iseg.backbones import low_memory
+from iseg.backbones import low_memory, read
 from iseg.backbones.read import read_tensors, weight_files
 from iseg.backbones.vae import latents_of, load_tiny_vae
 from iseg.errors import InputError
@@ -182,3 +183,42 @@ class TestTinyVae:
 def test_compile_is_refused_for_mixed_weights():
     with pytest.raises(InputError, match="compile needs weights of one precision"):
         unet_parts(ISeg.from_pretrained("tiny", device="cpu", dtype="mixed")).compile()
+
+
+def test_a_small_vae_without_a_tensor_is_an_error(tmp_path):
+    """The library would fill it with random numbers."""
+    channels = [8, 8]
+    vae = AutoencoderTiny(
+        encoder_block_out_channels=channels, decoder_block_out_channels=channels,
+        num_encoder_blocks=[1, 1], num_decoder_blocks=[1, 1],
+    )  # fmt: skip
+    vae.save_pretrained(tmp_path)
+    load_tiny_vae(tmp_path, torch.float32)
+    (file,) = tmp_path.glob("*.safetensors")
+    state = load_file(file)
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith("decoder.")}
+    save_file(kept, file)  # what is not used may be missing
+    load_tiny_vae(tmp_path, torch.float32)
+    first = next(name for name in sorted(kept) if name.startswith("encoder."))
+    del kept[first]
+    save_file(kept, file)
+    with pytest.raises(InputError, match=rf"lacks 1 tensors, the first is {first}"):
+        load_tiny_vae(tmp_path, torch.float32)
+
+
+def test_a_file_is_opened_once_for_many_tensors(tmp_path, monkeypatch):
+    state = {f"t{number}": torch.full((3, 5), float(number)) for number in range(40)}
+    save_file(state, tmp_path / "a.safetensors")
+    opened = []
+
+    def counting(*given):
+        opened.append(given)
+        return safe_open(*given)
+
+    monkeypatch.setattr(read, "safe_open", counting)
+    found = read.read_tensors([tmp_path / "a.safetensors"], torch.float16)
+    assert len(opened) == 2  # for the names, and for all the tensors
+    assert all(torch.equal(found[name], tensor.half()) for name, tensor in state.items())
+    monkeypatch.setattr(read, "REOPENED", 600)  # ten tensors: an open file's pages would stay in memory
+    assert read.read_tensors([tmp_path / "a.safetensors"], torch.float32).keys() == state.keys()
+    assert len(opened) == 2 + 1 + 4

@@ -75,9 +75,9 @@ def test_products_are_not_rounded_to_half():
     assert (found - exact).abs().max() < 1e-4 < 1e-3 < (rounded - exact).abs().max()
 
 
-# (largest difference of scores in [0, 1], share labelled alike); the random model has two nearly equal maps,
-# so bfloat16 moves the border between them: 0.14 and 0.94 were found
-BOUNDS = {"float16": (0.05, 0.99), "bfloat16": (0.2, 0.92)}
+# (largest and mean difference of scores in [0, 1], share labelled alike), about twice what is found, see
+# docs/performance.md. The random model's two maps are nearly equal, so that bfloat16 moves the border between them.
+BOUNDS = {"float16": (0.007, 0.0008, 0.996), "bfloat16": (0.14, 0.005, 0.982)}
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -96,8 +96,10 @@ def test_halves_agree_with_float32(name, dtype, layout, scene, goldens):
     full, half = results
     difference, alike = np.abs(full.scores - half.scores).max(), (full.mask == half.mask).mean()
     assert np.isfinite(half.scores).all()
-    largest, share = BOUNDS[dtype]
-    assert (difference <= largest, alike >= share) == (True, True), f"{name} {dtype}: {difference:.4f}, {alike:.4f}"
+    mean = np.abs(full.scores - half.scores).mean()
+    largest, typical, share = BOUNDS[dtype]
+    found = f"{name} {dtype}: {difference:.4f}, {mean:.5f}, {alike:.4f}"
+    assert (difference <= largest, mean <= typical, alike >= share) == (True, True, True), found
 
 
 @torch.inference_mode()

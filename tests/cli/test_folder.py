@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from iseg.cli import main, segment
+from iseg.cli import main, worker
 
 BASE = ["--model", "tiny"]
 
@@ -30,7 +33,7 @@ def calls(tiny, monkeypatch):
             made.append(given)
             return tiny.segment(**given)
 
-    monkeypatch.setattr(segment, "load_model", lambda job: Counting())
+    monkeypatch.setattr(worker, "load_model", lambda job: Counting())
     return made
 
 
@@ -142,14 +145,14 @@ def test_strange_names_and_broken_content_stop_nothing(calls, folder, tmp_path, 
 
 
 def test_an_error_of_the_code_is_that_images(calls, folder, tmp_path, monkeypatch, capsys):
-    good = segment.Worker._result
+    good = worker.Worker._result
 
     def result(self, model, item, *rest):
         if item.image.name == "b.png":
             raise ZeroDivisionError("no such luck")
         return good(self, model, item, *rest)
 
-    monkeypatch.setattr(segment.Worker, "_result", result)
+    monkeypatch.setattr(worker.Worker, "_result", result)
     out = tmp_path / "out"
     assert main(["segment", str(folder), "--classes", "cat", "--out", str(out), *BASE]) == 1
     assert "ZeroDivisionError: no such luck; the trace is in" in capsys.readouterr().err
@@ -159,13 +162,13 @@ def test_an_error_of_the_code_is_that_images(calls, folder, tmp_path, monkeypatc
 
 @pytest.mark.parametrize(("number", "code", "done"), [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 0)])
 def test_signals_leave_whole_results(calls, folder, tmp_path, monkeypatch, capsys, number, code, done):
-    good = segment.Worker._result
+    good = worker.Worker._result
 
     def result(self, *rest):
         os.kill(os.getpid(), number)
         return good(self, *rest)
 
-    monkeypatch.setattr(segment.Worker, "_result", result)
+    monkeypatch.setattr(worker.Worker, "_result", result)
     out = tmp_path / "out"
     assert main(["segment", str(folder), "--classes", "cat", "--out", str(out), *BASE]) == code
     said = capsys.readouterr()
@@ -211,3 +214,45 @@ def test_the_choice_of_the_embedded_model_is_told_where_one_looks(calls, folder,
     assert main(["segment", str(folder), "--classes", "cat", "--out", str(out)]) == 0
     assert capsys.readouterr().out.rstrip().endswith("note: no weights: using tiny")
     assert read(out / "a.json")["model"]["notice"] == read(out / "summary.json")["notice"] == "no weights: using tiny"
+
+
+def test_runs_of_other_settings_in_one_folder_are_refused_while_one_is_on(calls, folder, tmp_path, monkeypatch, capsys):
+    """The second run is started while the first works on its first image."""
+    good, codes = worker.Worker._result, []
+    command = ["segment", str(folder), "--classes", "cat", "--save", "mask", "--out", str(tmp_path / "out"), *BASE]
+
+    def result(self, *rest):
+        monkeypatch.setattr(worker.Worker, "_result", good)
+        codes.append(main([*command, "--iterations", "3", "--resume", "false"]))
+        codes.append(main(command))
+        return good(self, *rest)
+
+    monkeypatch.setattr(worker.Worker, "_result", result)
+    assert main(command) == 0
+    assert codes == [2, 0]
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'out'} is in use by process {os.getpid()} on " in said
+    assert "settings.iterations: " in said
+    assert said.count("\n") == 1
+    assert len(calls) == 3 + 3  # the second of the same settings came before any was done
+    assert main([*command, "--iterations", "3", "--resume", "false"]) == 0  # nothing holds the folder now
+
+
+def test_a_model_is_known_by_its_weights_when_a_run_goes_on(calls, folder, tmp_path, capsys):
+    tiny = Path(worker.__file__).parent.parent / "models" / "tiny"
+    for name in ("one", "two"):
+        shutil.copytree(tiny, tmp_path / name)
+
+    def command(name):
+        return ["segment", str(folder), "--classes", "cat", "--save", "mask", "--out", str(tmp_path / "out"),
+                "--model", str(tmp_path / name), "--backbone", "tiny"]  # fmt: skip
+
+    assert main(command("one")) == 0
+    assert main(command("two")) == 0
+    assert len(calls) == 3
+    (file,) = (tmp_path / "two" / "unet").glob("*.safetensors")
+    state = load_file(file)
+    save_file({name: tensor * 2 for name, tensor in state.items()}, file)
+    capsys.readouterr()
+    assert main(command("two")) == 2
+    assert "model.weights.unet: " in capsys.readouterr().err

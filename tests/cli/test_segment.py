@@ -11,9 +11,10 @@ import yaml
 from PIL import Image
 
 from iseg import __version__
-from iseg.cli import main, segment
+from iseg.cli import main, segment, worker
 from iseg.cli.inputs import list_items
-from iseg.cli.prompts import parse_box, parse_classes, parse_points
+from iseg.cli.pixels import parse_box, parse_points
+from iseg.cli.prompts import parse_classes
 from iseg.cli.settings import read_job
 from iseg.recipe import load_recipe
 
@@ -27,7 +28,7 @@ def model(tiny, monkeypatch):
         return tiny
 
     own = tiny.recipe
-    monkeypatch.setattr(segment, "load_model", load)
+    monkeypatch.setattr(worker, "load_model", load)
     yield tiny
     tiny.recipe = own
 
@@ -42,7 +43,10 @@ def photo(tmp_path, scene):
 
 
 def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(
+        path.as_posix() for path in found if not path.parts[0].startswith(".")
+    )  # locks and settings of the run
 
 
 def test_version_and_help_need_no_torch():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iseg.cli import main, segment
+from iseg.cli import main, worker
 
 
 class Chooser:
@@ -30,8 +30,8 @@ def photo(tmp_path, scene):
 
 @pytest.fixture
 def chooser(tiny, monkeypatch):
-    monkeypatch.setattr(segment, "load_model", lambda job: tiny)
-    monkeypatch.setattr(segment, "load_tagger", lambda job: Chooser("cd"))
+    monkeypatch.setattr(worker, "load_model", lambda job: tiny)
+    monkeypatch.setattr(worker, "load_tagger", lambda job: Chooser("cd"))
 
 
 @pytest.mark.parametrize("form", ["text", "file"])
@@ -70,7 +70,7 @@ def test_bad_vocabularies(photo, tmp_path, capsys, arguments, line):
 
 
 def test_a_clip_that_is_not_clip_is_one_line(tiny, monkeypatch, photo, tmp_path, capsys):
-    monkeypatch.setattr(segment, "load_model", lambda job: tiny)
+    monkeypatch.setattr(worker, "load_model", lambda job: tiny)
     (tmp_path / "empty").mkdir()
     out = str(tmp_path / "out")
     code = main(

@@ -1,6 +1,7 @@
 """Runs that are told to end, and runs that meet in one folder: real processes with a model that takes its time."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -33,8 +34,8 @@ def config(tmp_path_factory):
     return command
 
 
-def start(command: list[str], delay: float = 0, folder: Path | None = None) -> subprocess.Popen:
-    """A process in which signals act as in a terminal, however these tests were started."""
+def start(command: list[str], delay: float = 0, folder: Path | None = None, group: bool = False) -> subprocess.Popen:
+    """A process in which signals act as in a terminal, however these tests were started; or a group of its own."""
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -42,6 +43,7 @@ def start(command: list[str], delay: float = 0, folder: Path | None = None) -> s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=group,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -190,3 +192,28 @@ def test_an_interrupt_while_libraries_load_leaves_no_trace(tmp_path, entry):
         run.send_signal(signal.SIGINT)
         code, _, err = finish(run)
     assert (code, err) == (-signal.SIGINT, "")  # a shell calls it 130
+
+
+@pytest.mark.parametrize("entry", [WSSS, OVS])
+def test_ctrl_c_of_launched_processes_is_one_line(tmp_path, config, entry):
+    """As a terminal does it: the signal goes to the launcher and to what it started."""
+    out = tmp_path / "out"
+    given = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend"]
+    launch = [sys.executable, str(ROOT / "scripts" / "launch.py"), "launch", *given, "no"]
+    command = [*launch, *config(entry, out)[1:]]
+    with start([*command, "--batch_size", "1"], delay=0.5, group=True) as run:
+        wait(run, lambda: len(masks(out)) >= 1)
+        os.killpg(run.pid, signal.SIGINT)
+        code, _, err = finish(run)
+    assert "Traceback" not in err, err
+    assert [line.split(":")[0] for line in err.splitlines()] == ["interrupted"]
+    assert code == 130
+    assert masks(out)
+
+
+def test_a_launcher_ends_with_the_exit_code_of_what_it_started(tmp_path):
+    (tmp_path / "fails.py").write_text("import sys\nsys.exit(2)\n")
+    command = [sys.executable, str(ROOT / "scripts" / "launch.py"), "launch", "--cpu", "--num_processes", "1"]
+    code, _, err = finish(start([*command, str(tmp_path / "fails.py")]))
+    assert code == 2
+    assert "Traceback" not in err

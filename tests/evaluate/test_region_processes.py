@@ -86,7 +86,7 @@ def test_two_processes_are_one(config, whole, tmp_path):
     assert records(tmp_path) == whole
 
 
-def test_a_record_that_cannot_be_read_is_named(config, whole, tmp_path):
+def test_counts_without_settings_are_refused(config, whole, tmp_path):
     for name, content in whole.items():
         path = tmp_path / "counts" / name
         path.parent.mkdir(exist_ok=True)

@@ -305,7 +305,7 @@ def test_the_same_small_vae_by_another_path_is_no_difference(tmp_path, config, m
     assert main(config("out", "--vae", tmp_path / "one")) == 0
     assert main(config("out", "--vae", tmp_path / "copy")) == 0
     assert main(config("out", "--vae", tmp_path / "other")) == 2
-    assert "  vae: " in capsys.readouterr().err
+    assert ": vae: " in capsys.readouterr().err
 
 
 def test_another_device_is_no_difference_but_another_precision_is(tmp_path, config, made, monkeypatch, capsys):
@@ -321,7 +321,7 @@ def test_another_device_is_no_difference_but_another_precision_is(tmp_path, conf
     assert "dtype: 'float16' in the folder, 'float32' now" in capsys.readouterr().err
 
 
-def test_a_data_set_may_be_moved_but_another_folder_is_a_difference(tmp_path, config, voc, made, capsys):
+def test_a_data_set_may_be_moved_but_a_folder_of_other_images_is_refused(tmp_path, config, voc, made, capsys):
     assert main(config("out")) == 0
     (tmp_path / "data").rename(tmp_path / "moved")
     assert main(config("out", "--data.root", tmp_path / "moved")) == 0
@@ -332,8 +332,12 @@ def test_a_data_set_may_be_moved_but_another_folder_is_a_difference(tmp_path, co
     assert main(config("plain", *folder, images)) == 0
     shutil.copytree(images, tmp_path / "elsewhere")
     capsys.readouterr()
+    assert main(config("plain", *folder, tmp_path / "elsewhere")) == 0
+    assert f"{len(NAMES)} of {len(NAMES)} images were segmented before" in capsys.readouterr().out
+    for path in (tmp_path / "elsewhere").iterdir():
+        path.rename(path.with_name(f"other-{path.name}"))
     assert main(config("plain", *folder, tmp_path / "elsewhere")) == 2
-    assert "data.root: " in capsys.readouterr().err
+    assert "holds masks of another data set, e.g. of " in capsys.readouterr().err
 
 
 def spoil(voc: Path) -> dict[str, str]:

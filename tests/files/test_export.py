@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from iseg.errors import InputError
 from iseg.files import export
+from iseg.files.animation import write_animation
 
 MASK = np.random.default_rng(0).integers(0, 4, (31, 50))
 
@@ -83,7 +84,7 @@ def test_coco_json_decodes_to_the_mask(tmp_path):
 @pytest.mark.parametrize("suffix", [".webp", ".gif"])
 def test_animation_keeps_frames_and_time(tmp_path, suffix):
     frames = [Image.new("RGB", (40, 25), (60 * n, 100, 200 - 60 * n)) for n in range(4)]
-    export.write_animation(tmp_path / f"a{suffix}", frames, milliseconds=100, hold=900)
+    write_animation(tmp_path / f"a{suffix}", frames, milliseconds=100, hold=900)
     with Image.open(tmp_path / f"a{suffix}") as image:
         frame_count = image.n_frames  # type: ignore[attr-defined]  # only formats of many frames have it
         assert (frame_count, image.size, image.info["loop"]) == (4, (40, 25), 0)
@@ -99,11 +100,11 @@ def test_animation_keeps_frames_and_time(tmp_path, suffix):
 
 def test_animation_refuses_other_formats_and_no_frames(tmp_path):
     with pytest.raises(InputError, match=r"a\.mp4: .*\.webp or \.gif"):
-        export.write_animation(tmp_path / "a.mp4", [Image.new("RGB", (4, 4))])
+        write_animation(tmp_path / "a.mp4", [Image.new("RGB", (4, 4))])
     with pytest.raises(InputError, match="no frame"):
-        export.write_animation(tmp_path / "a.gif", [])
+        write_animation(tmp_path / "a.gif", [])
     with pytest.raises(InputError, match=r"wide\.webp: cannot be written: .*16383"):
-        export.write_animation(tmp_path / "wide.webp", [Image.new("RGB", (16400, 2))])
+        write_animation(tmp_path / "wide.webp", [Image.new("RGB", (16400, 2))])
     assert not os.listdir(tmp_path)
 
 

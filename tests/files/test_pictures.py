@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from iseg.files import export, pictures
+from iseg.files import export, pictures, sheet
 from iseg.marks import Marks
 
 RNG = np.random.default_rng(0)
@@ -93,11 +93,11 @@ def test_tiles_keep_the_aspect(height, width):
 
 def test_legend_wraps_and_cuts_to_the_width():
     names = ["cat", "w" * 80, "potted plant", "dog"] * 5
-    rows = pictures._legend_rows(names, 300)
-    font = pictures._font()
+    rows = sheet.legend_rows(names, 300)
+    font = sheet.font_of_titles()
     entries = [entry for row in rows for entry in row]
     assert [k for _, k, _ in entries] == list(range(20))
-    assert all(x + pictures.SWATCH + 7 + font.getlength(name) <= 301 for x, _, name in entries)
+    assert all(x + sheet.SWATCH + 7 + font.getlength(name) <= 301 for x, _, name in entries)
     assert entries[1][2].endswith("…")
     assert [name for _, k, name in entries if k % 4 != 1] == [name for name in names if len(name) < 80]
 

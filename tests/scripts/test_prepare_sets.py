@@ -21,6 +21,7 @@ def names(kind):
 def found(item, kind):
     """Names of the classes in an item's truth."""
     _, label = read_pair(item, len(names(kind)))
+    assert label is not None
     return {names(kind)[value] for value in np.unique(label) if value != 255}
 
 

@@ -65,6 +65,12 @@ class FolderLock:
         with self.entering() as alone:
             return alone
 
+    def __enter__(self) -> "FolderLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give the share back."""
         while self._opened:
@@ -130,8 +136,8 @@ def claim(
             )
         if differences:
             raise InputError(
-                f"{path.parent} holds {what} of another configuration: give another --out, or the settings of {path}\n"
-                + "\n".join(differences)
+                f"{path.parent} holds {what} of another configuration: give another --out, or the settings of {path}: "
+                + "; ".join(map(str.strip, differences))
             )
         if alone:
             now = datetime.now().astimezone().isoformat(timespec="seconds")
