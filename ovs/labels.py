@@ -8,6 +8,8 @@ from typing import Any
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from iseg.clip_maps.presence import ClipPresence
+from iseg.clip_maps.source import ClipSource
 from iseg.data.classes import LabelClass, ids_by_name
 from iseg.data.items import Item
 from iseg.data.labels import present, read_labels
@@ -67,7 +69,16 @@ def hold(settings: OpenVocabulary, classes: list[LabelClass]) -> FolderLock:
         "classes": [entry.name for entry in classes],
     }
     how: dict[str, Any] = {"file": tagging.file}
-    if tagging.source == "tagclip":
+    if tagging.source == "tagclip" and tagging.presence == "clip":
+        depends |= {
+            "clip_maps": {
+                **vars(settings.clip_maps),
+                "model": folder_digest(str(locate_clip(settings.clip_maps.model))),
+            },
+            "words": clip_words(settings.clip_maps.names, classes, "clip_maps.names"),
+        }
+        how["model"] = settings.clip_maps.model
+    elif tagging.source == "tagclip":
         model = tagging.clip.model
         depends |= {
             "clip": {
@@ -103,10 +114,7 @@ def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     mine = missing[state.process_index :: state.num_processes]
     failures: dict[str, str] = {}
     if mine:
-        tagger, words = (
-            Tagger.from_pretrained(settings.tagging.clip, device=run.device),
-            clip_words(settings.tagging.clip.names, run.classes, "tagging.clip.names"),
-        )
+        tagger, words = make_tagger(settings, run)
         tagger.texts(words)  # words that the model does not know are found before any image
         with finish_first(state.is_main_process) as asked:
             for item in tqdm(mine, desc="label", unit="image", disable=None if state.is_main_process else True):
@@ -125,7 +133,16 @@ def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     return dict(sorted(all_failures.items()))
 
 
-def tag(tagger: Tagger, item: Item, words: list[str], classes: list[LabelClass]) -> dict[str, Any]:
+def make_tagger(settings: OpenVocabulary, run: Run) -> tuple[Tagger | ClipPresence, list[str]]:
+    """What decides which classes an image holds, and what it is told for each class."""
+    if settings.tagging.presence == "clip":
+        words = clip_words(settings.clip_maps.names, run.classes, "clip_maps.names")
+        return ClipPresence(ClipSource.from_pretrained(settings.clip_maps, device=run.device)), words
+    words = clip_words(settings.tagging.clip.names, run.classes, "tagging.clip.names")
+    return Tagger.from_pretrained(settings.tagging.clip, device=run.device), words
+
+
+def tag(tagger: Tagger | ClipPresence, item: Item, words: list[str], classes: list[LabelClass]) -> dict[str, Any]:
     """The labels of an image and the scores of all classes. InputError for whatever is the image's trouble."""
     try:
         image, _ = read_pair(item, len(classes) + 1)
