@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from iseg.cli.folder import Record
+    from iseg.clip_maps import ClipSource
     from iseg.pipeline import ISeg
     from iseg.results import Segmentation
     from iseg.tagging import Tagger
@@ -125,6 +126,7 @@ class Worker:
         self._stop = stop
         self._model: ISeg | None = None
         self._tagger: Tagger | None = None
+        self._source: ClipSource | None = None
 
     def segment(self, item: Item) -> str:
         """Read, segment and save one image and return a line about it.
@@ -171,12 +173,20 @@ class Worker:
 
         asked: dict[str, Any] = prompt.arguments()
         try:
+            if self._source is not None:
+                return self._by_maps(model, self._source, image)
             model.set_image(image)
             if prompt.vocabulary is not None:
                 asked["classes"] = self._words_in(image)
             return model.segment(**asked, mask=mask, trajectory="animation" in self.job.save)
         except torch.cuda.OutOfMemoryError as error:
             raise ImageFailed(f"{item.image}: not enough memory: try --device cpu or a smaller image") from error
+
+    def _by_maps(self, model: "ISeg", source: "ClipSource", image: "NDArray[np.uint8]") -> "Segmentation":
+        """The words of the vocabulary that CLIP's maps find in an image."""
+        from iseg.clip_maps import segment_words
+
+        return segment_words(model, source, image, self.job.vocabulary or [], self.job.settings.maps).result
 
     def _unexpected(self, item: Item, error: Exception) -> ImageFailed:
         """An error of the code or the device: its trace goes to a file."""
@@ -203,7 +213,9 @@ class Worker:
             if self.job.note:
                 say(self.job.note, error=True)
             self._model = load_model(self.job)
-            if self.job.vocabulary is not None:
+            if self.job.settings.maps != "cross":
+                self._source = load_source(self.job)
+            elif self.job.vocabulary is not None:
                 self._tagger = load_tagger(self.job)
         return self._model
 
@@ -223,6 +235,18 @@ def load_tagger(job: Job) -> "Tagger":
     from iseg.tagging import tagger_for
 
     return tagger_for(job.row.name, job.settings.clip, job.settings.device)
+
+
+def load_source(job: Job) -> "ClipSource":
+    """The CLIP whose maps are segmented. Raises InputError for words that it does not know."""
+    from iseg.cli.prompts import parse_classes
+    from iseg.clip_maps import source_for
+
+    given = job.settings.background_words
+    background = None if given is None else parse_classes(given, "--background_words")
+    source = source_for(job.row.name, job.settings.clip, background, job.settings.device)
+    source.texts(job.vocabulary or [])
+    return source
 
 
 def _failed(item: Item, error: Exception) -> ImageFailed:

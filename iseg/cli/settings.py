@@ -31,6 +31,11 @@ class Segment:
         classes: words set apart by ";", e.g. "cat; potted plant".
         vocabulary: words set apart by ";", or a file with one per line: CLIP finds which of them each image shows,
             and these are segmented.
+        maps: with vocabulary: cross labels the image first (TagCLIP) and segments these labels; clip makes a map of
+            every word (CLIPer), joined adds the cross-attention to it: absent words stay absent, "sofa|couch" is one
+            class of two names.
+        background_words: with maps clip or joined: words set apart by ";" for what is not asked for, in place of the
+            default ones.
         clip: folder or hub id of the CLIP that does so; by default the one that goes with the model.
         points: pixels "x,y x,y ..." of one object.
         negative: with points: pixels "x,y x,y ..." that do not belong to it.
@@ -59,6 +64,8 @@ class Segment:
 
     classes: str | list[str] | None = None
     vocabulary: str | list[str] | None = None
+    maps: Literal["cross", "clip", "joined"] = "cross"
+    background_words: str | list[str] | None = None
     clip: str | None = None
     points: Numbers | None = None
     negative: Numbers | None = None
@@ -196,11 +203,31 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, row: Backbone
         prompt = parse_prompt(given)
     if settings.clip is not None and settings.vocabulary is None:
         raise InputError("--clip was given without --vocabulary: expected both")
+    _check_maps(settings, prompt)
     for each in [prompt] if prompt else prompts.values():
-        row.check_words(each.words)
+        row.check_words(_asked_words(settings, each))
     row.layers(recipe)
     _check_folder(settings.out)
     return Job(images, settings, recipe, row, prompt, _kinds(settings.save), note, prompts)
+
+
+def _check_maps(settings: Segment, prompt: Prompt | None) -> None:
+    """Raises InputError for options of CLIP's maps without them, and for what they cannot give."""
+    if settings.maps == "cross":
+        if settings.background_words is not None:
+            raise InputError("--background_words was given without --maps clip or joined: expected both")
+        return
+    if prompt is None or prompt.vocabulary is None:
+        raise InputError(f"--maps {settings.maps} was given without --vocabulary: expected both")
+    if "animation" in _kinds(settings.save):
+        raise InputError(f"--save animation was given with --maps {settings.maps}: expected --maps cross")
+
+
+def _asked_words(settings: Segment, prompt: Prompt) -> list[str]:
+    """The words that the diffusion model must know."""
+    if settings.maps == "cross":
+        return prompt.words
+    return [] if settings.maps == "clip" else [word.split("|")[0].strip() for word in prompt.words]
 
 
 def _check_folder(out: str) -> None:
