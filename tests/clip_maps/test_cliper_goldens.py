@@ -53,8 +53,9 @@ def source(clip, golden, words, settings):
     """A source whose text matrix is that of the golden's features; a clone has no text side."""
     classes, others = (torch.from_numpy(golden[f"text_{words}_{kind}"]) for kind in ("fg", "bg"))
     made = ClipSource(clip, None, settings)
-    made.texts = lambda names: Texts(coarse.text_matrix(classes, others), [1] * len(classes))
-    return made, [""] * len(classes)
+    names = [f"class {number}" for number in range(len(classes))]
+    made._texts[tuple(names)] = Texts(coarse.text_matrix(classes, others), [1] * len(classes))
+    return made, names
 
 
 def test_fusion(clip, golden):
@@ -125,7 +126,7 @@ def test_masks_of_a_photograph(goldens, golden, data):
     seg = ISeg.from_pretrained(goldens / "tiny_sd21_shape", device="cpu", dtype="float32", backbone="sd21-base")
     for layer in ("0", "1"):  # without this its maps are flat
         path = f"up_blocks.3.attentions.{layer}.transformer_blocks.0.attn1"
-        attention = seg.backbone.unet.get_submodule(path)
+        attention = seg.backbone.unet.get_submodule(path)  # type: ignore[attr-defined]
         attention.to_k.weight.data.copy_(attention.to_q.weight.data)
         attention.to_q.weight.data.mul_(14)
     state = seg.set_image(picture(data, "chelsea"))
