@@ -56,8 +56,11 @@ def find_by_clip(
     alive = decision.alive(scores, settings)
     ids = range(1, len(alive) + 1) if class_ids is None else [class_ids[index] for index in alive]
     labels = decision.decide(refined[alive], scores[alive], state.size, settings, ids)
-    side = refined.shape[1]
-    steps = [columns_of(masks.resize(coarse, (side, side))[alive]), columns_of(refined[alive])]
+    side = max(refined.shape[1:])  # maps that were not refined have the shape of the image
+    steps = [
+        columns_of(masks.resize(coarse, (side, side))[alive]),
+        columns_of(masks.resize(refined, (side, side))[alive]),
+    ]
     grids = solve.to_grids(
         torch.stack([refine.normalize_columns(each) for each in steps]) if alive else torch.zeros(2, side**2, 0)
     )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from iseg.clip_maps import ClipMaps, coarse, decision, fusion, product
+from iseg.clip_maps import ClipMaps, coarse, decision, fusion, product, segment
 from iseg.clip_maps.texts import kept_features, other_words, split_names
 from iseg.errors import InputError
 
@@ -46,3 +46,12 @@ def test_text_features_are_made_once(tmp_path, monkeypatch):
     first = kept_features("clip", ["a {}"], ["cat"], lambda: torch.ones(1, 4))
     assert torch.equal(kept_features("clip", ["a {}"], ["cat"], lambda: torch.zeros(1, 4)), first)
     assert not torch.equal(kept_features("other", ["a {}"], ["cat"], lambda: torch.zeros(1, 4)), first)
+
+
+def test_maps_without_refinement_have_the_shape_of_the_image(tiny, scene):
+    maps = torch.rand(2, 6, 9, generator=torch.Generator().manual_seed(4))
+    settings = ClipMaps(refine="none", score_threshold=0.1, background_threshold=0.1)
+    found = segment.find_by_clip(tiny, tiny.set_image(scene), maps, ["cat", "dog"], settings, tiny.recipe)
+    assert found.alive == [0, 1]
+    assert found.result.mask.shape == (90, 140)
+    assert found.result.maps.shape == (2, 9, 9)
