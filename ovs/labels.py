@@ -64,7 +64,16 @@ def hold(settings: OpenVocabulary, classes: list[LabelClass]) -> FolderLock:
         "classes": [entry.name for entry in classes],
     }
     how: dict[str, Any] = {"file": tagging.file}
-    if tagging.source == "tagclip":
+    if tagging.source == "tagclip" and tagging.presence == "clip":
+        depends |= {
+            "clip_maps": {
+                **vars(settings.clip_maps),
+                "model": folder_digest(str(locate_clip(settings.clip_maps.model))),
+            },
+            "words": clip_words(settings.clip_maps.names, classes, "clip_maps.names"),
+        }
+        how["model"] = settings.clip_maps.model
+    elif tagging.source == "tagclip":
         model = tagging.clip.model
         depends |= {
             "clip": {
@@ -93,8 +102,7 @@ def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     """
 
     def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
-        words = clip_words(settings.tagging.clip.names, run.classes, "tagging.clip.names")
-        tagger = Tagger.from_pretrained(settings.tagging.clip, device=run.device)
+        tagger, words = make_tagger(settings, run)
         tagger.texts(words)  # words that the model does not know are found before any image
         for item in mine:
             try:
@@ -105,7 +113,16 @@ def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     return make_records(run, Path(settings.out) / SCORES, work, "labelled", "label")
 
 
-def tag(tagger: Tagger, item: Item, words: list[str], classes: list[LabelClass]) -> dict[str, Any]:
+def make_tagger(settings: OpenVocabulary, run: Run) -> tuple[Tagger | ClipPresence, list[str]]:
+    """What decides which classes an image holds, and what it is told for each class."""
+    if settings.tagging.presence == "clip":
+        words = clip_words(settings.clip_maps.names, run.classes, "clip_maps.names")
+        return ClipPresence(ClipSource.from_pretrained(settings.clip_maps, device=run.device)), words
+    words = clip_words(settings.tagging.clip.names, run.classes, "tagging.clip.names")
+    return Tagger.from_pretrained(settings.tagging.clip, device=run.device), words
+
+
+def tag(tagger: Tagger | ClipPresence, item: Item, words: list[str], classes: list[LabelClass]) -> dict[str, Any]:
     """The labels of an image and the scores of all classes. InputError for whatever is the image's trouble."""
     try:
         image, _ = read_pair(item, len(classes) + 1)

@@ -36,6 +36,17 @@ def build(folder: Path) -> None:
     write_tokenizer(folder / "tiny_sd21_shape" / "tokenizer", texts)
 
 
+def build_cliper(folder: Path) -> Path:
+    """Write folder/tiny_clip_p14, the image side of CLIPer's golden CLIP, and return it."""
+    with zipfile.ZipFile(DATA / "cliper_models.zip") as file:
+        [path] = [name.removesuffix(".planes") for name in file.namelist() if name.endswith(".planes")]
+        (folder / path).parent.mkdir(parents=True)
+        file.extract("tiny_clip_p14/config.json", folder)
+        names = file.read(f"{path}.names.txt").decode()
+        save_file(unpack(file.read(f"{path}.planes"), names), folder / path, {"format": "pt"})
+    return (folder / path).parent
+
+
 def unpack(data: bytes, names: str) -> dict[str, np.ndarray]:
     """The tensors of `pack_goldens.planes`."""
     flat = np.ascontiguousarray(np.frombuffer(data, np.uint8).reshape(2, -1).T).view(np.float16).ravel()

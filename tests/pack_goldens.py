@@ -23,6 +23,9 @@ EMBEDDING = "text_model.embeddings.token_embedding.weight"
 DECODER = ("decoder.", "post_quant_conv.")
 LEFT_OUT_F = ("_cross_att", "_att64", "_att512")  # of the published float16 clustering, which no device repeats
 HALVED_F = ("_cross32_mean",)  # every other row and column of the image
+PATCH_14 = "tiny_clip_p14"
+LEFT_OUT_H = ("norm_rows", "prod_rows", "context", "voc20", "null_emb", "attn_round2", "attn_round6")
+TESTED_ONCE = ("sd_", "coco", "latents", "noisy")  # on the other picture
 KEPT_G = ("voc2012_", "tok", "hw", "feat", "attn_", "_labels", "_max_before", "_max_after", "_text_features")
 
 
@@ -68,6 +71,25 @@ def pack(goldens: Path) -> None:
     (DATA / "g_class_names.json").write_bytes((goldens / "g_class_names.json").read_bytes())
 
 
+def pack_cliper(goldens: Path) -> None:
+    """The image side of CLIPer's CLIP in cliper_models.zip, what the tests compare with in h_cliper.npz."""
+    with zipfile.ZipFile(DATA / "cliper_models.zip", "w", zipfile.ZIP_LZMA) as file:
+        file.write(goldens / PATCH_14 / "config.json", f"{PATCH_14}/config.json")
+        clip = load_file(goldens / PATCH_14 / "model.safetensors")
+        vision = {key: tensor for key, tensor in clip.items() if not key.startswith("text_")}
+        write_model(file, f"{PATCH_14}/model.safetensors", vision)
+    kept = {}
+    for name in ("text", "units", "chelsea", "random"):
+        arrays = np.load(goldens / f"{name}.npz")
+        for key in arrays.files:
+            if not key.startswith(LEFT_OUT_H) and not (
+                name == "random" and key.startswith(("sd_", "coco", "latents", "noisy"))
+            ):
+                kept[f"{name}_{key}"] = arrays[key]
+    save(DATA / "h_cliper.npz", kept)
+    (DATA / "cliper_random.png").write_bytes((goldens / "random.png").read_bytes())
+
+
 def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as file:
         for key, array in arrays.items():
@@ -78,3 +100,4 @@ def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 if __name__ == "__main__":
     pack(Path(sys.argv[1]))
+    pack_cliper(Path(sys.argv[1]) / "cliper")

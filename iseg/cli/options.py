@@ -19,6 +19,11 @@ class Segment:
         classes: words set apart by ";", e.g. "cat; potted plant".
         vocabulary: words set apart by ";", or a file with one per line: CLIP finds which of them each image shows,
             and these are segmented.
+        maps: with vocabulary: cross labels the image first (TagCLIP) and segments these labels; clip makes a map of
+            every word (CLIPer), joined adds the cross-attention to it: absent words stay absent, "sofa|couch" is one
+            class of two names.
+        background_words: with maps clip or joined: words set apart by ";" for what is not asked for, in place of the
+            default ones.
         clip: folder or hub id of the CLIP that does so; by default the one that goes with the model.
         points: pixels "x,y x,y ..." of one object.
         negative: with points: pixels "x,y x,y ..." that do not belong to it.
@@ -47,6 +52,8 @@ class Segment:
 
     classes: str | list[str] | None = None
     vocabulary: str | list[str] | None = None
+    maps: Literal["cross", "clip", "joined"] = "cross"
+    background_words: str | list[str] | None = None
     clip: str | None = None
     points: Numbers | None = None
     negative: Numbers | None = None

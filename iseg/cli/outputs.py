@@ -84,7 +84,7 @@ def _write(
 
 def describe(result: Segmentation) -> str:
     """ "cat 31.2 %, sofa 0.0 %": the share of the image that each class takes."""
-    return ", ".join(f"{name} {share:.1%}".replace("%", " %") for name, share in shares(result))
+    return ", ".join(f"{name} {share:.1%}".replace("%", " %") for name, share in shares(result)) or "nothing was found"
 
 
 def _endings(names: list[str]) -> list[str]:

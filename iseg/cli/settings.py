@@ -7,6 +7,7 @@ from typing import Any
 from iseg.backbones.find import find_row, locate
 from iseg.backbones.table import BackboneRow, load_row
 from iseg.cli.inputs import KINDS
+from iseg.cli.maps import asked_words, check_maps
 from iseg.cli.options import EPILOG, Segment
 from iseg.cli.parser import LineParser
 from iseg.cli.prompt_file import read_prompts
@@ -131,11 +132,13 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, row: Backbone
         prompt = parse_prompt(given)
     if settings.clip is not None and settings.vocabulary is None:
         raise InputError("--clip was given without --vocabulary: expected both")
+    save = _kinds(settings.save)
+    check_maps(settings, prompt, save)
     for each in [prompt] if prompt else prompts.values():
-        row.check_words(each.words)
+        row.check_words(asked_words(settings, each))
     row.layers(recipe)
     _check_folder(settings.out)
-    return Job(images, settings, recipe, row, prompt, _kinds(settings.save), note, prompts)
+    return Job(images, settings, recipe, row, prompt, save, note, prompts)
 
 
 def _check_folder(out: str) -> None:

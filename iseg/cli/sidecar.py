@@ -55,6 +55,8 @@ def deciding(job: Job, prompt: Prompt) -> dict[str, Any]:
         "backbone": job.row.name,
         "vae": settings.vae,
         "clip": settings.clip,
+        "maps": None if settings.maps == "cross" else settings.maps,
+        "background_words": settings.background_words,
         "dtype": pick_dtype(settings.dtype, pick_device(settings.device), job.row.cpu_dtype),
     }
     return json.loads(json.dumps({"prompt": prompt.described(), "model": model, "settings": asdict(job.recipe)}))
@@ -76,7 +78,7 @@ def saved_deciding(content: Mapping[str, Any]) -> dict[str, Any]:
     if "vocabulary" in asked:
         asked.pop("classes", None)  # those that were found
     model = _mapping(content, "model")
-    keys = ("name", "backbone", "vae", "clip", "dtype")
+    keys = ("name", "backbone", "vae", "clip", "maps", "background_words", "dtype")
     return {"prompt": asked, "model": {key: model.get(key) for key in keys}, "settings": _mapping(content, "settings")}
 
 

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iseg.cli.maps import load_source
 from iseg.cli.prompts import Prompt
 from iseg.cli.say import say
 from iseg.cli.settings import Job
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from iseg.clip_maps import ClipSource
     from iseg.pipeline import ISeg
     from iseg.results import Segmentation
     from iseg.tagging import Tagger
@@ -43,6 +45,7 @@ class Worker:
         self._stop = stop
         self._model: ISeg | None = None
         self._tagger: Tagger | None = None
+        self._source: ClipSource | None = None
 
     def segment(self, item: Item) -> str:
         """Read, segment and save one image and return a line about it.
@@ -89,12 +92,20 @@ class Worker:
 
         asked: dict[str, Any] = prompt.arguments()
         try:
+            if self._source is not None:
+                return self._by_maps(model, self._source, image)
             model.set_image(image)
             if prompt.vocabulary is not None:
                 asked["classes"] = self._words_in(image)
             return model.segment(**asked, mask=mask, trajectory="animation" in self.job.save)
         except torch.cuda.OutOfMemoryError as error:
             raise ImageFailed(f"{item.image}: not enough memory: try --device cpu or a smaller image") from error
+
+    def _by_maps(self, model: "ISeg", source: "ClipSource", image: "NDArray[np.uint8]") -> "Segmentation":
+        """The words of the vocabulary that CLIP's maps find in an image."""
+        from iseg.clip_maps import segment_words
+
+        return segment_words(model, source, image, self.job.vocabulary or [], self.job.settings.maps).result
 
     def _unexpected(self, item: Item, error: Exception) -> ImageFailed:
         """An error of the code or the device: its trace goes to a file."""
@@ -121,7 +132,9 @@ class Worker:
             if self.job.note:
                 say(self.job.note, error=True)
             self._model = load_model(self.job)
-            if self.job.vocabulary is not None:
+            if self.job.settings.maps != "cross":
+                self._source = load_source(self.job)
+            elif self.job.vocabulary is not None:
                 self._tagger = load_tagger(self.job)
         return self._model
 

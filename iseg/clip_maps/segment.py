@@ -14,7 +14,7 @@ from iseg.errors import NotFinite
 from iseg.pipeline import ISeg
 from iseg.prompt import ClassWord
 from iseg.recipe import Recipe
-from iseg.results import Segmentation
+from iseg.results import Attended, Segmentation
 from iseg.state import ImageState
 
 Made = TypeVar("Made")
@@ -56,8 +56,11 @@ def find_by_clip(
     alive = decision.alive(scores, settings)
     ids = range(1, len(alive) + 1) if class_ids is None else [class_ids[index] for index in alive]
     labels = decision.decide(refined[alive], scores[alive], state.size, settings, ids)
-    side = max(refined.shape[1:])  # maps that nothing refined have the image's aspect
-    steps = [columns_of(masks.resize(each, (side, side))[alive]) for each in (coarse, refined)]
+    side = max(refined.shape[1:])  # maps that were not refined have the shape of the image
+    steps = [
+        columns_of(masks.resize(coarse, (side, side))[alive]),
+        columns_of(masks.resize(refined, (side, side))[alive]),
+    ]
     grids = solve.to_grids(
         torch.stack([refine.normalize_columns(each) for each in steps]) if alive else torch.zeros(2, side**2, 0)
     )
@@ -82,7 +85,7 @@ def refined_maps(seg: ISeg, state: ImageState, coarse: Tensor, settings: ClipMap
     else:
         attended = seg.attend_image(state, recipe)
         grid = attended.grid_size
-        refined = solve.refine_columns(attended, seeds.from_maps(coarse, grid), recipe)[-1]
+        refined = solve.refine_columns(attended, seeds.from_maps(coarse, grid), settings.recipe(recipe))[-1]
         _check_finite(refined)
         refined = masks.min_max(refined, (0,)) * coarse.flatten(1).amax(1).to(refined)
     return refined.T.unflatten(1, (grid, grid)).contiguous()
@@ -104,34 +107,49 @@ def find_joined(
 
     Raises InputError for a word that the model does not know.
     """
-    peaks = coarse.flatten(1).amax(1)
-    asked = (peaks > settings.candidate).nonzero().flatten().tolist()
-    scores, known = [0.0] * len(words), prompt.class_words(words)
+    asked, known = candidates(coarse, settings), prompt.class_words(words)
     if not asked:
-        return Found(nothing(state.size), [], scores)
-    candidates = [known[index] for index in asked]
+        return Found(nothing(state.size), [], [0.0] * len(words))
 
-    def refined_steps() -> tuple[Tensor, Tensor]:
-        attended = seg.attend_image(state, recipe, candidates)
-        parts = [attended, *attended.further]
-        columns = torch.cat([_cross_columns(part.token_maps, part.spans, recipe) for part in parts], 1)
-        own = seeds.from_maps(coarse[asked], attended.grid_size).to(columns)
-        steps = solve.refine_columns(attended, join(columns, own, settings), recipe)
-        _check_finite(steps)
-        return steps, own.to(steps)
+    def attempt() -> Found:
+        attended = seg.attend_image(state, recipe, [known[index] for index in asked])
+        return decide_joined(attended, coarse, asked, settings, recipe, class_ids)
 
-    steps, own = _retried(seg, state, refined_steps)
-    evidence = agreement(steps[-1], own)
+    return _retried(seg, state, attempt)
+
+
+def candidates(coarse: Tensor, settings: ClipMaps) -> list[int]:
+    """Indices of the classes whose coarse map (F, h, w) reaches what the cross-attention is asked for."""
+    return (coarse.flatten(1).amax(1) > settings.candidate).nonzero().flatten().tolist()
+
+
+def decide_joined(
+    attended: Attended,
+    coarse: Tensor,
+    asked: Sequence[int],
+    settings: ClipMaps,
+    recipe: Recipe,
+    class_ids: Sequence[int] | None = None,
+) -> Found:
+    """The part of `find_joined` after the pass of the classes `asked` for (indices into the F coarse maps)."""
+    recipe = settings.recipe(recipe)
+    parts = [attended, *attended.further]
+    columns = torch.cat([_cross_columns(part.token_maps, part.spans, recipe) for part in parts], 1)
+    own = seeds.from_maps(coarse[list(asked)], attended.grid_size).to(columns)
+    steps = solve.refine_columns(attended, join(columns, own, settings), recipe)
+    _check_finite(steps)
+    evidence = agreement(steps[-1], own.to(steps))
+    scores = [0.0] * len(coarse)
     for index, value in zip(asked, evidence.tolist(), strict=True):
         scores[index] = value
     kept = (evidence > settings.agreement_threshold).nonzero().flatten().tolist()
     alive = [asked[position] for position in kept]
-    names = [known[index].word for index in alive]
+    if not alive:
+        return Found(nothing(attended.size), [], scores)
+    names = [name for part in parts for name in part.names]
     ids = None if class_ids is None else [class_ids[index] for index in alive]
-    result = (
-        solve.conclude(steps[:, :, kept], state.size, recipe, names, class_ids=ids) if alive else nothing(state.size)
-    )
-    return Found(result, alive, scores)
+    chosen = [names[position] for position in kept]
+    return Found(solve.conclude(steps[:, :, kept], attended.size, recipe, chosen, class_ids=ids), alive, scores)
 
 
 def join(cross_maps: Tensor, clip_maps: Tensor, settings: ClipMaps) -> Tensor:

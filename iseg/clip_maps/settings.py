@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from iseg.errors import InputError
+from iseg.recipe import Recipe
 from iseg.settings import find_config, parse_settings, parse_values, read_yaml
 
 Source = Literal["cross", "clip", "joined"]  # of first maps
@@ -49,6 +50,7 @@ class ClipMaps:
         refine: by which self-attention: "heads", the product of single heads as published; "entropy", the recipe's
             entropy-reduced mean with its iterations; or "none".
         timestep: of the pass that records the heads.
+        iterations: of the entropy-reduced refinement, alone or joined; None = the recipe's.
         candidate: with `maps: joined`, classes whose CLIP map reaches this are asked the cross-attention for.
         agreement_threshold: with `maps: joined`, a class is alive if the mean of CLIP's map, where the refined map
             reaches half its maximum, lies above this.
@@ -75,6 +77,7 @@ class ClipMaps:
     stride: int = 112
     refine: Literal["none", "heads", "entropy"] = "heads"
     timestep: int = 101
+    iterations: int | None = None
     candidate: float = 0.3
     agreement_threshold: float = 0.3
     join: Literal["times", "plus"] = "times"
@@ -93,6 +96,10 @@ class ClipMaps:
             )
         if self.select >= 0:
             raise InputError(f"select is {self.select}: expected -1 for the last layer, -2 for the last but one, ...")
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe with the iterations in force."""
+        return recipe if self.iterations is None else recipe.changed(iterations=self.iterations)
 
     def changed(self, where: str, **settings: Any) -> "ClipMaps":
         """A copy with some settings replaced, checked as those of a file; `where` names their place in messages."""
