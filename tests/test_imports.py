@@ -15,7 +15,7 @@ LAYERS = [
     ["extras", "texts", "marks"],
     ["settings"],
     ["recipe"],
-    ["attention", "cluster", "cross", "masks", "prompt", "refine", "regions", "seeds", "kinds"],
+    ["attention", "cluster", "cross", "markov", "masks", "prompt", "refine", "regions", "seeds", "kinds", "upsample"],
     ["results"],
     ["backbones", "files"],
     ["passes", "solve", "state"],
