@@ -177,7 +177,9 @@ class ISeg:
 
         def record() -> Attended:
             latents = state.latents(recipe.resize, lambda: self.encode([state.pixels], recipe))
-            return self.attend_latents(latents, [words], [state.size], recipe)[0]
+            attended = self.attend_latents(latents, [words], [state.size], recipe)[0]
+            attended.picture = state.pixels
+            return attended
 
         with self._lock:
             return state.attended(recipe.pass_key(words), record)
@@ -201,7 +203,11 @@ class ISeg:
 
     def _attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], recipe: Recipe) -> list[Attended]:
         words = [prompt.class_words(each) for each in classes]
-        return self.attend_latents(self.encode(images, recipe), words, [image.shape[:2] for image in images], recipe)
+        sizes = [image.shape[:2] for image in images]
+        passes_made = self.attend_latents(self.encode(images, recipe), words, sizes, recipe)
+        for attended, image in zip(passes_made, images, strict=True):
+            attended.picture = image
+        return passes_made
 
     def attend_latents(
         self, latents: Tensor, words: Sequence[Sequence[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe

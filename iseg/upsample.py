@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PER_CELL = 2.0  # neighbours that are looked at in each direction per spatial sigma
 REACH = 9.0  # squared distance in units of the spatial sigma up to which neighbours count
 
 
@@ -55,10 +56,15 @@ def _half_window(row_scale: float, column_scale: float, stride: int) -> list[tup
 
 
 def small_picture(picture: Tensor, longest: int | None) -> Tensor:
-    """A picture (3, H, W) in [0, 1] made smaller, so that its longer side is at most `longest` pixels; None = as it is."""
+    """A picture (3, H, W) in [0, 1], made smaller if its longer side has more than `longest` pixels (None = any)."""
     height, width = picture.shape[1:]
     scale = 1.0 if longest is None else min(1.0, longest / max(height, width))
     if scale == 1.0:
         return picture
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     return F.interpolate(picture[None], size, mode="bilinear", align_corners=False, antialias=True)[0].clamp_(0, 1)
+
+
+def upsampling_stride(guide: Tensor, grid_size: int, cells: float) -> int:
+    """The largest stride of `joint_bilateral` that still looks at two neighbours per spatial sigma."""
+    return max(1, int(min(guide.shape[1:]) * cells / (grid_size * PER_CELL)))

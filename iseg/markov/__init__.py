@@ -5,12 +5,13 @@ click reaches, `fuse` lets the clicks decide together, `clicks` keeps per image 
 """
 
 from iseg.markov.chain import balance, count_steps, sharpen, start_state
-from iseg.markov.clicks import Click, MarkovMaps
+from iseg.markov.clicks import Chain, Click, MarkovMaps
 from iseg.markov.flood import flood
 from iseg.markov.fuse import fuse, margins
 from iseg.markov.radius import radii
 
 __all__ = [
+    "Chain",
     "Click",
     "MarkovMaps",
     "balance",

@@ -80,10 +80,8 @@ def count_steps(
     before, recent = start, start[:, None]  # (B, N); (B, n, N), the last n states
     made = 0
     while made < most and bool(waiting.any()):
-        if power is None or made < power_of:
-            window = _unit(recent[:, -1:] @ matrix)
-        else:
-            window = _unit(_advance(recent, power))
+        jump = power if made >= power_of else None
+        window = _unit(recent[:, -1:] @ matrix if jump is None else _advance(recent, jump))
         for t, state in enumerate(window.unbind(1), made + 1):
             step = (1 - reached) if t == 1 else state - before
             arrived = waiting & (state > reached)

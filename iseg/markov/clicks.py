@@ -28,11 +28,30 @@ class Click(NamedTuple):
     inside: bool = True
 
 
+class Chain:
+    """The transition matrix (HW, HW) of an image, and of a large one on the CPU a power of it.
+
+    attention: (HW, HW) self-attention, rows = queries.
+    """
+
+    def __init__(self, attention: Tensor) -> None:
+        with torch.inference_mode():
+            self.matrix = balance(sharpen(attention))
+            self.power: Tensor | None = None
+            if len(self.matrix) >= POWER_FROM and self.matrix.device.type == "cpu":
+                self.power = torch.linalg.matrix_power(self.matrix, POWER)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.matrix.nbytes + (0 if self.power is None else self.power.nbytes)
+
+
 class MarkovMaps:
     """The Markov chain of one image and the distance maps of its clicks.
 
     Args:
-        attention: (HW, HW) self-attention of a square grid or of `grid` = (h, w), rows = queries.
+        chain: of a square grid or of `grid` = (h, w).
         guide: (3, H, W) picture in [0, 1] in whose pixels clicks are given and masks come out.
         cells, range_, stride: see `joint_bilateral`.
         flooded: separate things of the same kind by the flood fill.
@@ -40,7 +59,7 @@ class MarkovMaps:
 
     def __init__(
         self,
-        attention: Tensor,
+        chain: Chain,
         guide: Tensor,
         grid: tuple[int, int] | None = None,
         cells: float = 1.0,
@@ -48,15 +67,10 @@ class MarkovMaps:
         stride: int = 1,
         flooded: bool = True,
     ) -> None:
-        side = round(attention.shape[0] ** 0.5)
+        side = round(len(chain.matrix) ** 0.5)
         self.grid = grid or (side, side)
-        self.guide = guide
+        self.chain, self.guide = chain, guide
         self.cells, self.range, self.stride, self.flooded = cells, range_, stride, flooded
-        with torch.inference_mode():
-            self.matrix = balance(sharpen(attention))
-            self.power = None
-            if len(self.matrix) >= POWER_FROM and self.matrix.device.type == "cpu":
-                self.power = torch.linalg.matrix_power(self.matrix, POWER)
         self._distances: OrderedDict[tuple[float, float], NDArray[np.float32]] = OrderedDict()
 
     @property
@@ -66,9 +80,8 @@ class MarkovMaps:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
-        tensors = [self.matrix, self.guide, *([] if self.power is None else [self.power])]
-        return sum(each.nbytes for each in tensors) + sum(each.nbytes for each in self._distances.values())
+        """Bytes of the distance maps; chain and picture are the image's."""
+        return sum(each.nbytes for each in self._distances.values())
 
     def pixel(self, click: Click) -> tuple[int, int]:
         """(row, column) of a click."""
@@ -78,9 +91,9 @@ class MarkovMaps:
     def counts(self, clicks: Sequence[Click]) -> Tensor:
         """Steps of the chain (n, h, w) from each click to each cell."""
         starts = torch.stack([start_state((each.x, each.y), self.size, self.grid).flatten() for each in clicks])
-        starts = starts.to(self.matrix)
+        starts = starts.to(self.chain.matrix)
         with torch.inference_mode():
-            steps = count_steps(self.matrix, starts, power=self.power, power_of=POWER)
+            steps = count_steps(self.chain.matrix, starts, power=self.chain.power, power_of=POWER)
         return steps.unflatten(1, self.grid)
 
     def distance(self, click: Click) -> NDArray[np.float32]:
@@ -95,7 +108,7 @@ class MarkovMaps:
 
     def _distance(self, click: Click) -> NDArray[np.float32]:
         with torch.inference_mode():
-            guide = self.guide.to(self.matrix.device)
+            guide = self.guide.to(self.chain.matrix.device)
             large = joint_bilateral(self.counts([click]), guide, self.cells, self.range, self.stride)[0]
             steps = _unit(large.cpu().numpy())
         if not self.flooded:

@@ -1,4 +1,4 @@
-"""Several clicks, one mask: each pixel takes the sign of the click it is nearest to, in units of that click's radius."""
+"""Several clicks, one mask: each pixel takes the sign of the click it is nearest to, in units of the click's radius."""
 
 from collections.abc import Sequence
 

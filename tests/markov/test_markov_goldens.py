@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from iseg.markov import Click, MarkovMaps, balance, count_steps, flood, radii, sharpen, start_state
+from iseg.markov import Chain, Click, MarkovMaps, balance, count_steps, flood, radii, sharpen, start_state
 from iseg.markov.radius import borders, edges, scores
 from iseg.upsample import joint_bilateral
 
@@ -58,9 +58,8 @@ def test_counts_of_two_islands(golden, name, tau):
 @pytest.mark.parametrize(("cells", "colours"), [(1.0, 0.1), (0.5, 0.3)])
 @pytest.mark.parametrize("name", ["random", "smooth"])
 def test_joint_bilateral(golden, name, cells, colours):
-    guide = np.random.default_rng(932).random((23, 31, 3)).astype(np.float32)
-    if name == "smooth":
-        guide = inputs.image(933, 23, 31).astype(np.float32) / 255
+    noise, smooth = np.random.default_rng(932).random((23, 31, 3)), inputs.image(933, 23, 31) / 255
+    guide = (noise if name == "random" else smooth).astype(np.float32)
     small = torch.from_numpy(inputs.small_map(5, 7, 931))[None]
     ours = joint_bilateral(small, torch.from_numpy(guide).permute(2, 0, 1), cells, colours)[0]
     assert difference(ours, golden[f"units/jbu_{name}_s{cells}_r{colours}"]) < 1e-5
@@ -81,7 +80,8 @@ def test_borders_and_scores(golden, name):
     for key in ("order", "length"):
         assert np.array_equal(getattr(found, key), golden[f"units/border_{name}_{key}"])
     assert np.array_equal(found.total, golden[f"units/border_{name}_sum"])
-    thresholds, score = scores(distance, *([distance[y, x] for x, y in group] for group in (SAME, OTHER)))
+    same, other = ([distance[y, x] for x, y in group] for group in (SAME, OTHER))
+    thresholds, score = scores(distance, same, other)
     assert difference(thresholds, golden[f"units/border_{name}_thresholds"]) == 0
     assert difference(score, golden[f"units/score_{name}"]) < 1e-4
 
@@ -89,10 +89,15 @@ def test_borders_and_scores(golden, name):
 @pytest.fixture(scope="module", params=["a", "b", "c"])
 def scene(request):
     spec = inputs.SCENES[request.param]
-    attention = inputs.attention(spec["seed"], *spec["grid"], spec.get("near", 12.0))
+    attention = inputs.attention(spec["seed"], *spec["grid"], near=spec.get("near", 12.0))
     picture = inputs.image(spec["seed"], *spec["image"])
     guide = torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)
-    return f"scene_{request.param}", MarkovMaps(torch.from_numpy(attention), guide, spec["grid"]), picture, attention
+    return (
+        f"scene_{request.param}",
+        MarkovMaps(Chain(torch.from_numpy(attention)), guide, spec["grid"]),
+        picture,
+        attention,
+    )
 
 
 def test_scenes(golden, scene):
@@ -103,7 +108,7 @@ def test_scenes(golden, scene):
     rows = golden[f"{name}/rows"]
     assert difference(sharpen(torch.from_numpy(attention))[rows, ::8], golden[f"{name}/sharpened_rows"]) < 1e-6
     balanced = golden[f"{name}/balanced_rows"]
-    assert difference(maps.matrix[rows, ::8] / torch.from_numpy(balanced), np.ones_like(balanced)) < 5e-5
+    assert difference(maps.chain.matrix[rows, ::8] / torch.from_numpy(balanced), np.ones_like(balanced)) < 5e-5
     clicks = [Click(x, y) for x, y in golden[f"{name}/points"].tolist()]
     assert difference(maps.counts(clicks)[:, ::4, ::4], golden[f"{name}/count"]) < 5e-3
     distances = np.stack([maps.distance(click) for click in clicks])
@@ -128,7 +133,7 @@ def test_masks_of_scenes(golden, scene):
 def test_clicks_of_a_loop(golden):
     spec = inputs.SCENES["a"]
     guide = torch.from_numpy(inputs.image(900, 96, 128).astype(np.float32) / 255).permute(2, 0, 1)
-    maps = MarkovMaps(torch.from_numpy(inputs.attention(900, *spec["grid"])), guide)
+    maps = MarkovMaps(Chain(torch.from_numpy(inputs.attention(900, *spec["grid"]))), guide)
     clicks = [Click(x, y, sign == 1) for x, y, sign in golden["scene_a/loop023_clicks"].tolist()]
     for k in range(1, len(clicks) + 1):
         expected = unpacked(golden["scene_a/loop023_masks"][k - 1], (96, 128))
@@ -138,6 +143,6 @@ def test_clicks_of_a_loop(golden):
 def test_without_the_flood_one_click_takes_both_things_of_its_kind(golden):
     spec = inputs.SCENES["c"]
     guide = torch.from_numpy(inputs.image(920, 60, 80).astype(np.float32) / 255).permute(2, 0, 1)
-    attention = torch.from_numpy(inputs.attention(920, *spec["grid"], spec["near"]))
-    mask, _ = MarkovMaps(attention, guide, flooded=False).decide([Click(18, 18)])
+    attention = torch.from_numpy(inputs.attention(920, *spec["grid"], near=spec["near"]))
+    mask, _ = MarkovMaps(Chain(attention), guide, flooded=False).decide([Click(18, 18)])
     assert np.array_equal(mask, unpacked(golden["scene_c/one_without_flood_mask"], (60, 80)))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iseg.markov import Click, MarkovMaps, balance, count_steps, flood, fuse, margins, sharpen
+from iseg.markov import Chain, Click, MarkovMaps, balance, count_steps, flood, fuse, margins, sharpen
 from iseg.markov.radius import borders
 from iseg.upsample import joint_bilateral, small_picture
 
@@ -128,7 +128,8 @@ def test_small_picture_keeps_its_shape():
 
 
 def test_a_click_is_computed_once(monkeypatch):
-    maps = MarkovMaps(torch.rand(24, 24, generator=torch.Generator().manual_seed(2)), torch.rand(3, 12, 18), (4, 6))
+    chain = Chain(torch.rand(24, 24, generator=torch.Generator().manual_seed(2)))
+    maps = MarkovMaps(chain, torch.rand(3, 12, 18), (4, 6))
     first, size = maps.distance(Click(3, 4)), maps.nbytes
     monkeypatch.setattr(maps, "counts", None)
     assert maps.distance(Click(3, 4, False)) is first
