@@ -111,7 +111,7 @@ def test_pieces_of_the_recipe():
     labels[1:3, 1:3], labels[1:5, 5:8] = 1, 1
     for kept, points, column in (("largest", [(1, 1)], 6), ("clicked", [(1, 1)], 1), ("clicked", [(0, 5)], 6)):
         ours = labels.copy()
-        marked.clean(ours, [Marks(points=points)], Recipe(pieces=kept))
+        marked.clean(ours, [Marks(points=points)], Recipe().changed(pieces=kept))
         assert ours[1, column] == 1
         assert ours.sum() == (12 if column == 6 else 4)
     untouched = labels.copy()

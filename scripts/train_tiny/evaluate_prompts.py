@@ -92,11 +92,13 @@ def record(model: ISeg, image: NDArray[np.uint8], truth: NDArray[np.uint8], kept
             assert spoken.token_maps is not None
             kept.parent.mkdir(parents=True, exist_ok=True)
             parts = {"tokens": spoken.token_maps, "spoken": spoken.attention, "silent": silent.attention}
-            spans = np.array([len(words), *(index for span in spoken.spans for index in (len(span), *span))])
-            np.savez(kept, spans=spans, **{key: value.half().numpy() for key, value in parts.items()})
+            flat_spans = [len(words), *(index for span in spoken.spans for index in (len(span), *span))]
+            stored_parts: dict[str, Any] = {key: value.half().numpy() for key, value in parts.items()}
+            np.savez(kept, spans=np.array(flat_spans), **stored_parts)
         return Case(image, truth, spoken, silent)
     with np.load(kept) as stored:
-        flat, spans = stored["spans"][1:].tolist(), []
+        spans: list[list[int]] = []
+        flat = stored["spans"][1:].tolist()
         while flat:
             spans.append(flat[1 : 1 + flat[0]])
             flat = flat[1 + flat[0] :]
