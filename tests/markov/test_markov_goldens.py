@@ -89,7 +89,7 @@ def test_borders_and_scores(golden, name):
 @pytest.fixture(scope="module", params=["a", "b", "c"])
 def scene(request):
     spec = inputs.SCENES[request.param]
-    attention = inputs.attention(spec["seed"], *spec["grid"], near=spec.get("near", 12.0))
+    attention = inputs.attention(spec["seed"], spec["grid"][0], spec["grid"][1], spec.get("near", 12.0))
     picture = inputs.image(spec["seed"], *spec["image"])
     guide = torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)
     return (
@@ -143,6 +143,6 @@ def test_clicks_of_a_loop(golden):
 def test_without_the_flood_one_click_takes_both_things_of_its_kind(golden):
     spec = inputs.SCENES["c"]
     guide = torch.from_numpy(inputs.image(920, 60, 80).astype(np.float32) / 255).permute(2, 0, 1)
-    attention = torch.from_numpy(inputs.attention(920, *spec["grid"], near=spec["near"]))
+    attention = torch.from_numpy(inputs.attention(920, spec["grid"][0], spec["grid"][1], spec["near"]))
     mask, _ = MarkovMaps(Chain(attention), guide, flooded=False).decide([Click(18, 18)])
     assert np.array_equal(mask, unpacked(golden["scene_c/one_without_flood_mask"], (60, 80)))
