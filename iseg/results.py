@@ -91,8 +91,9 @@ class Attended:
     def nbytes(self) -> int:
         """Bytes that this pass keeps in memory, the entropy-reduced matrices made so far included."""
         kept = [self.attention, *self._reduced.values(), self.token_maps, self._spare, *self._guide.values()]
-        chains = [*self._markov.values(), *([self._chain] if self._chain else [])]
-        return sum(map(held_bytes, kept)) + sum(each.nbytes for each in (*self.further, *chains))
+        total = sum(map(held_bytes, kept)) + sum(each.nbytes for each in self.further)
+        total += sum(each.nbytes for each in self._markov.values())
+        return total + (self._chain.nbytes if self._chain else 0)
 
     def guide(self, longest: int) -> Tensor:
         """The picture (3, h, w) in [0, 1], at most `longest` pixels long, where the attention is."""
