@@ -23,11 +23,13 @@ class FirstMaps:
         columns: (HW, K).
         negative: (HW, K') columns of what is not in the object, or None.
         names: of the K objects; None where all columns are seeds of one object.
+        marks: of each object; None where it does not come from marks.
     """
 
     columns: Tensor
     negative: Tensor | None = None
     names: list[str] | None = None
+    marks: list[Marks] | None = None
 
 
 def one_kind(prompts: dict[str, Any], negative: Sequence[Any], names: Sequence[str] | None) -> str:
@@ -48,14 +50,15 @@ def first_maps(
     """First maps of points, a line, a box, a mask, boxes or maps on an image of `size` = (H, W). Raises InputError."""
     if kind in SEVERAL:
         columns = seeds.boxes(given, size, grid) if kind == "boxes" else seeds.from_maps(given, grid)
-        return FirstMaps(columns, names=_names(names, kind, columns.shape[1]))
+        of_each = [Marks(boxes=[as_box(each, kind)]) for each in given] if kind == "boxes" else None
+        return FirstMaps(columns, names=_names(names, kind, columns.shape[1]), marks=of_each)
     if kind == "mask":
         return FirstMaps(seeds.rough_mask(_same_size(given, size), grid))
     if kind == "points":
         marks = Marks(points=as_points(given, "points"), negative=as_points(negative, "negative"))
     else:
         marks = Marks(lines=[as_points(given, "line")]) if kind == "line" else Marks(boxes=[as_box(given, "box")])
-    return FirstMaps(*seeds.columns(marks, size, grid))
+    return FirstMaps(*seeds.columns(marks, size, grid), marks=[marks])
 
 
 def _same_size(mask: Any, size: tuple[int, int]) -> NDArray:

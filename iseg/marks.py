@@ -26,6 +26,11 @@ class Marks:
     lines: Sequence[Sequence[Point]] = ()
     boxes: Sequence[Box] = ()
 
+    @property
+    def through(self) -> list[Point]:
+        """Pixels of points and lines, all of which belong to the object."""
+        return [*self.points, *(point for line in self.lines for point in line)]
+
 
 def as_points(given: Any, name: str) -> list[Point]:
     """Pixels [(x, y), ...] of a list or (n, 2) array. Raises InputError naming what was given under `name`."""

@@ -3,29 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg.errors import InputError, NotFinite
+from iseg.errors import InputError
 
 Background = Literal["power"] | float
 
 LARGEST_LABEL = 255  # of a uint8 mask
 NORM_EPSILON = 1e-6  # the published division by (maximum + 1e-6) before the background decision
-
-
-def finite_array(maps: Tensor) -> NDArray[np.float32]:
-    """Maps of any shape as float32 on the CPU, as they leave the model. Raises NotFinite for NaN or infinity."""
-    array = maps.float().cpu().numpy()
-    if not np.isfinite(array).all():
-        raise NotFinite(
-            "the model's attention is not finite (NaN or infinity): its weights are broken or overflow in this "
-            "precision; try dtype float32, or another copy of the weights"
-        )
-    return array
 
 
 def min_max(maps: Tensor, places: tuple[int, ...] = (1, 2)) -> Tensor:

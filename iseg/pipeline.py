@@ -196,7 +196,9 @@ class ISeg:
             latents = state.latents(recipe.resize, lambda: self.encode([state.pixels], recipe))
             if every_layer:
                 return passes.attend_every_layer(self.backbone, latents, state.size, recipe)
-            return self.attend_latents(latents, [words], [state.size], recipe)[0]
+            attended = self.attend_latents(latents, [words], [state.size], recipe)[0]
+            attended.picture = state.pixels
+            return attended
 
         with self._lock:
             return state.attended(recipe.resize if every_layer else recipe.pass_key(words), record)
@@ -230,7 +232,11 @@ class ISeg:
 
     def _attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], recipe: Recipe) -> list[Attended]:
         words = [prompt.class_words(each) for each in classes]
-        return self.attend_latents(self.encode(images, recipe), words, [image.shape[:2] for image in images], recipe)
+        sizes = [image.shape[:2] for image in images]
+        passes_made = self.attend_latents(self.encode(images, recipe), words, sizes, recipe)
+        for attended, image in zip(passes_made, images, strict=True):
+            attended.picture = image
+        return passes_made
 
     def attend_latents(
         self, latents: Tensor, words: Sequence[Sequence[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe

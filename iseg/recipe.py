@@ -33,6 +33,14 @@ class Recipe:
         working_size: side of the square on which scores are min-maxed before they go to image size; None = the
             interactive way: min-max on the grid, then to image size [5].
         background: "power" or a threshold in [0, 1] [5].
+        upsample: maps to the image's size, "bilinear", or "bilateral": along the picture's edges.
+        upsample_cells, upsample_range: of "bilateral": the sigmas in cells of the grid and in colours of 0..1.
+        decision_size: longest side in pixels at which "bilateral", "markov" and "absorb" decide.
+        clicks: points by "refine" (the method) or "markov" (M2N2).
+        box: a box by "refine" (the method), or "absorb": what hangs together with the outside is not in it.
+        pieces: of each object of points, a line, a box or boxes keep "all", the "largest", or those that a point or
+            line lies in ("clicked"; without such a mark the largest).
+        clip_box: nothing outside an object's box.
     """
 
     prompt: str = "a photography of {classes} and other object and background"
@@ -52,6 +60,14 @@ class Recipe:
     iterations: int = 10
     working_size: int | None = None
     background: Literal["power"] | float = 0.5
+    upsample: Literal["bilinear", "bilateral"] = "bilinear"
+    upsample_cells: float = 1.0
+    upsample_range: float = 0.1
+    decision_size: int = 200
+    clicks: Literal["refine", "markov"] = "refine"
+    box: Literal["refine", "absorb"] = "refine"
+    pieces: Literal["all", "largest", "clicked"] = "all"
+    clip_box: bool = False
 
     def __post_init__(self) -> None:
         limits = {
@@ -62,6 +78,9 @@ class Recipe:
             "cluster_stride": (1, 1000),
             "entropy_clamp_max": (1e-6, 1e6),
             "working_size": (1, 8192),
+            "upsample_cells": (0.01, 4),
+            "upsample_range": (0.001, 100),
+            "decision_size": (16, 8192),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)

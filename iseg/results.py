@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import masks, refine
+from iseg.markov import Chain, MarkovMaps
 from iseg.recipe import Recipe
+from iseg.upsample import small_picture, upsampling_stride
 
 KEPT_MATRICES = 3  # entropy-reduced matrices kept per pass
 
@@ -27,6 +29,8 @@ class Segmentation:
         maps: (K, h, w) float32, the refined maps at grid size; each sums to 1.
         working_size: of the recipe; how maps become scores.
         trajectory: (N + 1, K, h, w) float32, the maps after 0..N iterations; None unless asked for.
+        fine: (K, h', w') float32 in [0, 1], the scores at the size at which they were decided on; None where `maps` are
+            scaled up as they are.
         groups: the class words of each pass, in the order of `names`; one pass where they fit into one prompt.
     """
 
@@ -37,9 +41,13 @@ class Segmentation:
     working_size: int | None = None
     trajectory: NDArray[np.float32] | None = None
     groups: list[list[str]] = field(default_factory=list)
+    fine: NDArray[np.float32] | None = None
 
     def each_score(self) -> Iterator[NDArray[np.float32]]:
         """The K score maps (H, W) float32 in [0, 1] at the image's size, one at a time."""
+        if self.fine is not None:
+            height, width = self.mask.shape
+            return (masks.resize(torch.from_numpy(one[None]), (height, width))[0].numpy() for one in self.fine)
         columns = torch.from_numpy(self.maps).flatten(1).T  # (HW, K)
         size = (self.mask.shape[0], self.mask.shape[1])
         return (score.numpy() for score in masks.each_score(columns, size, self.working_size))
@@ -59,6 +67,7 @@ class Attended:
         attention: (HW, HW) self-attention, rows = queries.
         spans: token indices of each class; names: the classes; size: (H, W) of the image in pixels.
         further: passes of the classes that did not fit into this one's prompt.
+        picture: (H, W, 3) uint8 RGB, for decisions that look at it.
     """
 
     token_maps: Tensor | None
@@ -67,8 +76,12 @@ class Attended:
     names: list[str]
     size: tuple[int, int]
     further: list["Attended"] = field(default_factory=list)
+    picture: NDArray[np.uint8] | None = field(default=None, repr=False)
     _reduced: OrderedDict[tuple, Tensor] = field(default_factory=OrderedDict, repr=False)
     _spare: Tensor | None = field(default=None, repr=False)  # memory for the next matrix
+    _guide: dict[int, Tensor] = field(default_factory=dict, repr=False)  # of the last decision size
+    _chain: Chain | None = field(default=None, repr=False)
+    _markov: dict[tuple, MarkovMaps] = field(default_factory=dict, repr=False)  # of the last settings
 
     @property
     def grid_size(self) -> int:
@@ -77,8 +90,30 @@ class Attended:
     @property
     def nbytes(self) -> int:
         """Bytes that this pass keeps in memory, the entropy-reduced matrices made so far included."""
-        kept = [self.attention, *self._reduced.values(), self.token_maps, self._spare]
-        return sum(map(held_bytes, kept)) + sum(part.nbytes for part in self.further)
+        kept = [self.attention, *self._reduced.values(), self.token_maps, self._spare, *self._guide.values()]
+        total = sum(map(held_bytes, kept)) + sum(each.nbytes for each in self.further)
+        total += sum(each.nbytes for each in self._markov.values())
+        return total + (self._chain.nbytes if self._chain else 0)
+
+    def guide(self, longest: int) -> Tensor:
+        """The picture (3, h, w) in [0, 1], at most `longest` pixels long, where the attention is."""
+        if longest not in self._guide:
+            if self.picture is None:
+                raise ValueError("this pass has no picture: set Attended.picture to decide along its edges")
+            unit = torch.from_numpy(self.picture).permute(2, 0, 1).to(self.attention.device).float() / 255
+            self._guide = {longest: small_picture(unit, longest).contiguous()}
+        return self._guide[longest]
+
+    def markov(self, recipe: Recipe) -> MarkovMaps:
+        """The chain of this pass's attention and the distance maps of clicks; see `MarkovMaps`."""
+        key = (recipe.decision_size, recipe.upsample_cells, recipe.upsample_range)
+        if key not in self._markov:
+            guide = self.guide(recipe.decision_size)
+            stride = upsampling_stride(guide, self.grid_size, recipe.upsample_cells)
+            self._chain = self._chain or Chain(self.attention)
+            made = MarkovMaps(self._chain, guide, None, recipe.upsample_cells, recipe.upsample_range, stride)
+            self._markov = {key: made}
+        return self._markov[key]
 
     def reduced(self, recipe: Recipe) -> Tensor:
         """The entropy-reduced matrix (HW, HW) of a recipe, without its zeros where there are many (`refine.compact`).

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from itertools import chain
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg import cross, masks, refine, seeds
+from iseg import cross, marked, masks, refine, seeds
+from iseg.finite import to_grids
 from iseg.kinds import FirstMaps
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
+from iseg.upsample import joint_bilateral, upsampling_stride
 
 
 def solve(
@@ -20,7 +20,7 @@ def solve(
     """Class maps of a recorded pass -> masks; `class_ids` are the labels of the classes, 1, 2, ... by default."""
     groups = [part.names for part in (attended, *attended.further)]
     steps = refine_classes(attended, recipe)
-    result = conclude(steps, attended.size, recipe, list(chain(*groups)), trajectory, class_ids)
+    result = conclude(steps, attended, recipe, list(chain(*groups)), trajectory, class_ids)
     result.groups = groups
     return result
 
@@ -29,11 +29,20 @@ def solve_maps(
     attended: Attended, first: FirstMaps, recipe: Recipe, kind: str, trajectory: bool = False
 ) -> Segmentation:
     """First maps of one object's seeds, or of several objects -> masks; `kind` names a single object."""
-    if first.names is not None:
-        steps = refine_columns(attended, first.columns, recipe)
+    names = first.names or [kind]
+    if first.marks and kind == "points" and recipe.clicks == "markov":
+        result = marked.solve_clicks(attended, first.marks[0], recipe, names, first.columns)
+    elif first.marks and kind in ("box", "boxes") and recipe.box == "absorb":
+        result = marked.solve_boxes(attended, first.columns, recipe, names)
     else:
-        steps = refine_seeds(attended, first.columns, recipe, first.negative)
-    return conclude(steps, attended.size, recipe, first.names or [kind], trajectory)
+        if first.names is not None:
+            steps = refine_columns(attended, first.columns, recipe)
+        else:
+            steps = refine_seeds(attended, first.columns, recipe, first.negative)
+        result = conclude(steps, attended, recipe, names, trajectory)
+    if first.marks:
+        marked.clean(result.mask, first.marks, recipe)
+    return result
 
 
 @torch.inference_mode()
@@ -73,17 +82,23 @@ def refine_seeds(attended: Attended, columns: Tensor, recipe: Recipe, negative: 
 @torch.inference_mode()
 def conclude(
     steps: Tensor,
-    size: tuple[int, int],
+    attended: Attended,
     recipe: Recipe,
     names: list[str],
     trajectory: bool = False,
     class_ids: Sequence[int] | None = None,
 ) -> Segmentation:
-    """Maps after 0..N iterations (N + 1, HW, K) -> labels at `size` = (H, W), and arrays."""
-    ids = range(1, len(names) + 1) if class_ids is None else class_ids
-    labels = masks.decide(steps[-1], size, ids, recipe.background, recipe.working_size)
+    """Maps after 0..N iterations (N + 1, HW, K) -> labels at the image's size, and arrays."""
+    ids, size = range(1, len(names) + 1) if class_ids is None else class_ids, attended.size
     kept = steps if trajectory else steps[:: max(1, len(steps) - 1)]  # the first and the last
     grids = to_grids(kept)
+    fine = None
+    if recipe.upsample == "bilateral" and len(names):
+        fine = bilateral_scores(steps[-1], attended, recipe)
+        scores = (masks.resize(each[None], size)[0] for each in fine)
+        labels = masks.label_map(scores, ids, recipe.background, rescale=recipe.working_size is not None)
+    else:
+        labels = masks.decide(steps[-1], size, ids, recipe.background, recipe.working_size)
     return Segmentation(
         mask=labels.cpu().numpy(),
         names=names,
@@ -91,13 +106,13 @@ def conclude(
         maps=grids[-1],
         working_size=recipe.working_size,
         trajectory=grids if trajectory else None,
+        fine=None if fine is None else fine.cpu().numpy(),
     )
 
 
-def to_grids(steps: Tensor) -> NDArray[np.float32]:
-    """Maps (N, HW, K) -> (N, K, h, w) float32 on the CPU, as they leave the model.
-
-    Raises NotFinite for maps with NaN or infinity: whatever is not finite in a pass ends up in its maps.
-    """
-    side = round(steps.shape[1] ** 0.5)
-    return masks.finite_array(steps.transpose(1, 2).unflatten(2, (side, side)))
+def bilateral_scores(columns: Tensor, attended: Attended, recipe: Recipe) -> Tensor:
+    """Columns (HW, K) on the grid -> scores (K, h', w') in [0, 1] along the picture's edges, at the decision's size."""
+    guide, side = attended.guide(recipe.decision_size), attended.grid_size
+    maps = masks.min_max(columns.T.float().reshape(-1, side, side))
+    stride = upsampling_stride(guide, side, recipe.upsample_cells)
+    return masks.min_max(joint_bilateral(maps, guide, recipe.upsample_cells, recipe.upsample_range, stride))

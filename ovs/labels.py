@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from iseg.clip_maps.presence import ClipPresence
+from iseg.clip_maps.source import ClipSource
 from iseg.data.classes import LabelClass, ids_by_name
 from iseg.data.items import Item
 from iseg.data.labels import present, read_labels

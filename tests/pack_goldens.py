@@ -67,6 +67,7 @@ def pack(goldens: Path) -> None:
     tags = np.load(goldens / "g_tagclip.npz")
     kept = {key: tags[key] for key in tags.files if any(part in key for part in KEPT_G)}
     save(DATA / "g_tagclip.npz", kept)
+    pack_m2n2(goldens / "m2n2")
     (DATA / "chelsea.png").write_bytes((goldens / "chelsea.png").read_bytes())
     (DATA / "g_class_names.json").write_bytes((goldens / "g_class_names.json").read_bytes())
 
@@ -88,6 +89,23 @@ def pack_cliper(goldens: Path) -> None:
                 kept[f"{name}_{key}"] = arrays[key]
     save(DATA / "h_cliper.npz", kept)
     (DATA / "cliper_random.png").write_bytes((goldens / "random.png").read_bytes())
+
+
+def pack_m2n2(goldens: Path) -> None:
+    """One file of all that stands beside m2n2_inputs.py; maps at every fourth row and column, for 1e-3 as float16."""
+    kept = {}
+    for part in ("units", "clicks", "scene_a", "scene_b", "scene_c"):
+        stored = np.load(goldens / f"{part}.npz")
+        for key in stored.files:
+            value = stored[key]
+            if part.startswith("scene") and key.endswith("_rows"):
+                value = value[:, ::8]
+            elif part.startswith("scene") and key in ("count", "count_up", "distance"):
+                value = value[:, ::4, ::4]
+            elif key.startswith("start_1") and value.ndim == 3:
+                continue  # three other grids are there
+            kept[f"{part}/{key}"] = value
+    save(DATA / "m2n2.npz", kept)
 
 
 def save(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -11,6 +11,7 @@ from iseg import cross, masks, prompt, refine, seeds, solve
 from iseg.clip_maps import decision, product
 from iseg.clip_maps.settings import ClipMaps
 from iseg.errors import NotFinite
+from iseg.finite import to_grids
 from iseg.pipeline import ISeg
 from iseg.prompt import ClassWord
 from iseg.recipe import Recipe
@@ -61,7 +62,7 @@ def find_by_clip(
         columns_of(masks.resize(coarse, (side, side))[alive]),
         columns_of(masks.resize(refined, (side, side))[alive]),
     ]
-    grids = solve.to_grids(
+    grids = to_grids(
         torch.stack([refine.normalize_columns(each) for each in steps]) if alive else torch.zeros(2, side**2, 0)
     )
     words = [names[index] for index in alive]
@@ -149,7 +150,7 @@ def decide_joined(
     names = [name for part in parts for name in part.names]
     ids = None if class_ids is None else [class_ids[index] for index in alive]
     chosen = [names[position] for position in kept]
-    return Found(solve.conclude(steps[:, :, kept], attended.size, recipe, chosen, class_ids=ids), alive, scores)
+    return Found(solve.conclude(steps[:, :, kept], attended, recipe, chosen, class_ids=ids), alive, scores)
 
 
 def join(cross_maps: Tensor, clip_maps: Tensor, settings: ClipMaps) -> Tensor:

@@ -152,6 +152,7 @@ class Runner:
             attended = self.seg.attend_latents(latents[recipe.resize], words, sizes, recipe)
             self._finish_writes()
             for one, record in zip(loaded, attended, strict=True):
+                record.picture = one.image
                 for variant, folder in group:
                     self._save(one, folder, solve(record, variant.recipe, class_ids=one.class_ids), writer)
 

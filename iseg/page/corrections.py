@@ -1,10 +1,8 @@
 """What a person corrects by hand: brush strokes and clean-up, on the region (H, W) of one object."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,10 +10,8 @@ from numpy.typing import NDArray
 
 from iseg.errors import InputError
 from iseg.marks import Marks, Point
+from iseg.pieces import Region, inside_boxes, keep_pieces, looked_up
 
-Region = NDArray[np.uint8]  # 0 or 1
-
-ROWS = 256
 SMOOTHING = 200  # smoothing takes the majority within (shorter side / SMOOTHING) pixels to each side
 
 
@@ -98,42 +94,12 @@ def clean_region(region: Region, clean: Clean, marks: Marks | None) -> Region:
     """A region (H, W) of 0 and 1 after its clean-up; the points, lines and boxes are those of `marks`."""
     marks = marks or Marks()
     if clean.clip and marks.boxes:
-        region = region * _boxes(region.shape, marks.boxes)
+        region = region * inside_boxes(region.shape, marks.boxes)
     if clean.clicked or clean.largest:
-        region = _pieces(region, marks if clean.clicked else Marks(), clean.largest)
+        region = keep_pieces(region, marks.through if clean.clicked else [], clean.largest)
     if clean.holes:
         region = _filled(region)
     return _smoothed(region) if clean.smooth else region
-
-
-def _boxes(shape: tuple[int, ...], boxes: Sequence[Sequence[float]]) -> Region:
-    inside = np.zeros(shape, np.uint8)
-    for xa, ya, xb, yb in boxes:
-        # pixels whose centre is in the box
-        rows, columns = (
-            slice(*(max(0, math.ceil(side - 0.5)) for side in sorted(pair))) for pair in ((ya, yb), (xa, xb))
-        )
-        inside[rows, columns] = 1
-    return inside
-
-
-def _pieces(region: Region, marks: Marks, largest: bool) -> Region:
-    """Pieces (8 neighbours) that a mark lies in; without any, the largest if asked for, else all."""
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(region, connectivity=8, ltype=cv2.CV_32S)
-    height, width = region.shape
-    touched = {
-        int(pieces[min(height - 1, int(y)), min(width - 1, int(x))])
-        for x, y in (*marks.points, *(point for line in marks.lines for point in line))
-        if x >= 0 and y >= 0
-    } - {0}
-    keep = np.zeros(len(stats), np.uint8)
-    if touched:
-        keep[list(touched)] = 1
-    elif largest and len(stats) > 1:
-        keep[1 + stats[1:, cv2.CC_STAT_AREA].argmax()] = 1
-    else:
-        return region
-    return _looked_up(keep, pieces)
 
 
 def _filled(region: Region) -> Region:
@@ -143,15 +109,7 @@ def _filled(region: Region) -> Region:
     edges = (outside[0], outside[-1], outside[:, 0], outside[:, -1])
     hole[np.unique(np.concatenate(edges))] = 0
     hole[0] = 1  # the region itself
-    return _looked_up(hole, outside)
-
-
-def _looked_up(table: Region, labels: NDArray[Any]) -> Region:
-    """table[labels] for labels (H, W), some rows at a time: NumPy would widen all indices to 8 bytes each."""
-    out = np.empty(labels.shape, np.uint8)
-    for top in range(0, len(labels), ROWS):
-        out[top : top + ROWS] = table[labels[top : top + ROWS]]
-    return out
+    return looked_up(hole, outside)
 
 
 def _smoothed(region: Region) -> Region:

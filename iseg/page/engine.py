@@ -15,6 +15,7 @@ from torch import Tensor
 
 from iseg import prompt, solve
 from iseg.errors import InputError
+from iseg.finite import to_grids
 from iseg.page import model
 from iseg.page.combine import combined
 from iseg.page.decision import Step
@@ -123,7 +124,7 @@ class Engine:
         """
         with self._turn(check):
             steps = self._steps(name, wanted, wanted.iterations if only_last else self.settings.max_iterations)
-        return solve.to_grids(steps[-1:] if only_last else steps)
+        return to_grids(steps[-1:] if only_last else steps)
 
     def maps(self, name: str, objects: Sequence[PageObject], step: Step) -> list[Tensor]:
         """The refined map (g, g) of each object, on the CPU; `step` is called before each."""
@@ -132,7 +133,7 @@ class Engine:
             with self._turn(partial(step, k, len(objects))):
                 last = self._steps(name, each, each.iterations)[-1:]
             index = each.words.index if each.words and not each.marks else 0
-            grids.append(torch.from_numpy(solve.to_grids(last[..., [index]])[0, 0]))
+            grids.append(torch.from_numpy(to_grids(last[..., [index]])[0, 0]))
         return grids
 
     def everything(self, name: str, coarse: float, check: Check) -> Regions:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import masks
-from iseg.masks import finite_array
+from iseg.finite import finite_array
 from iseg.regions.cut import FINEST, CutTree, affinity, cut_tree
 from iseg.regions.features import place_features, pool_grid, spread_anchors, unit_roots
 from iseg.regions.merge import merge_proposals

@@ -1,0 +1,148 @@
+"""Decisions on marks beside refinement: boxes that absorb, Otsu's threshold, pieces, bilateral scores."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iseg import absorb, kinds, marked, pieces
+from iseg.errors import InputError, NotFinite
+from iseg.marks import Marks
+from iseg.recipe import Recipe
+from iseg.results import Attended
+from iseg.solve import solve_maps
+
+SIZE, GRID = (40, 64), 8
+NEW = Recipe(upsample="bilateral", clicks="markov", box="absorb", background=0.5, decision_size=64)
+
+
+def attended(left=0.375, right=0.625):
+    """A picture whose bright middle hangs together, and the ground around it."""
+    picture = np.zeros((*SIZE, 3), np.uint8)
+    picture[:, int(64 * left) : int(64 * right)] = 200
+    columns = (np.arange(GRID) + 0.5) / GRID
+    kind = np.tile((columns > left) & (columns < right), GRID)
+    matrix = np.where(kind[:, None] == kind[None], 1.0, 0.02).astype(np.float32)
+    matrix /= matrix.sum(1, keepdims=True)
+    return Attended(None, torch.from_numpy(matrix), [], [], SIZE, picture=picture)
+
+
+def solved(kind, given_, recipe, negative=(), of=None):
+    of = of or attended()
+    return solve_maps(of, kinds.first_maps(kind, given_, negative, None, SIZE, GRID), recipe, kind)
+
+
+@given(st.integers(0, 999), st.integers(2, 40))
+def test_outside_share_is_a_sum_over_the_outside(seed, count):
+    rng = np.random.default_rng(seed)
+    matrix = rng.random((count, count))
+    matrix /= matrix.sum(1, keepdims=True)
+    outside = rng.random((count, 2)) < 0.5
+    ours = absorb.outside_share(torch.from_numpy(matrix), torch.from_numpy(outside)).numpy()
+    for cell, box in np.ndindex(count, 2):
+        expected = 1 if outside[cell, box] else matrix[cell][outside[:, box]].sum()
+        assert ours[cell, box] == pytest.approx(expected)
+
+
+@given(st.integers(0, 999))
+def test_otsu_against_opencv(seed):
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([rng.normal(60, 12, 200), rng.normal(170, 20, 150)]).clip(0, 255).astype(np.uint8)
+    values[:2] = 0, 255
+    level, _ = cv2.threshold(values[None], 0, 255, cv2.THRESH_OTSU)
+    ours = absorb.otsu(torch.from_numpy(values.astype(np.float64)))
+    split = values > level
+    between = [
+        part.mean() * (1 - part.mean()) * (values[part].mean() - values[~part].mean()) ** 2
+        for part in (split, values >= ours)
+    ]
+    assert between[1] == pytest.approx(between[0], rel=0.01)
+
+
+def test_otsu_of_equal_values_is_the_value():
+    assert absorb.otsu(torch.full((5,), 0.25)) == 0.25
+
+
+def test_a_click_takes_what_hangs_together():
+    result = solved("points", [(32, 20)], NEW, [(2, 2)])
+    expected = np.zeros(SIZE, np.uint8)
+    expected[:, 24:40] = 1
+    assert (result.mask != expected).mean() < 0.02
+    assert np.array_equal(np.stack([*result.scores])[0] >= 0.5, result.mask > 0)
+    assert result.maps.shape == (1, GRID, GRID)
+
+
+def test_a_box_takes_what_does_not_hang_together_with_its_outside():
+    result = solved("box", (8, 0, 56, 40), NEW)
+    expected = np.zeros(SIZE, np.uint8)
+    expected[:, 24:40] = 1
+    assert (result.mask != expected).mean() < 0.06
+
+
+def test_boxes_of_two_objects_and_the_clip():
+    result = solved("boxes", [(8, 0, 30, 40), (34, 0, 56, 40)], NEW.changed(clip_box=True))
+    assert set(np.unique(result.mask)) <= {0, 1, 2}
+    assert not (result.mask == 1)[:, 30:].any()
+    assert not (result.mask == 2)[:, :34].any()
+    assert (result.mask == 1).any()
+
+
+def test_attention_that_is_not_finite_is_refused():
+    broken = attended()
+    broken.attention[3] = float("nan")
+    with pytest.raises(NotFinite):
+        solved("points", [(32, 20)], NEW, of=broken)
+
+
+def test_the_chain_is_made_once_and_counted():
+    of = attended()
+    before = of.nbytes
+    solved("points", [(32, 20)], NEW, of=of)
+    chain = of.markov(NEW).chain
+    solved("points", [(30, 20)], NEW.changed(decision_size=32), of=of)
+    assert of.markov(NEW.changed(decision_size=32)).chain is chain
+    assert of.nbytes > before
+
+
+def test_pieces_of_the_recipe():
+    labels = np.zeros((6, 9), np.uint8)
+    labels[1:3, 1:3], labels[1:5, 5:8] = 1, 1
+    for kept, points, column in (("largest", [(1, 1)], 6), ("clicked", [(1, 1)], 1), ("clicked", [(0, 5)], 6)):
+        ours = labels.copy()
+        marked.clean(ours, [Marks(points=points)], Recipe().changed(pieces=kept))
+        assert ours[1, column] == 1
+        assert ours.sum() == (12 if column == 6 else 4)
+    untouched = labels.copy()
+    marked.clean(untouched, [Marks(points=[(1, 1)])], Recipe())
+    assert np.array_equal(untouched, labels)
+
+
+def test_inside_boxes_takes_pixels_by_their_centre():
+    inside = pieces.inside_boxes((4, 6), [(4.4, 1, 1.6, 3)])
+    expected = [[1 <= y < 3 and 1.6 <= x + 0.5 < 4.4 for x in range(6)] for y in range(4)]
+    assert np.array_equal(inside, np.array(expected, np.uint8))
+
+
+def test_bilateral_without_a_picture_is_an_error_of_the_caller():
+    of = attended()
+    of.picture = None
+    with pytest.raises(ValueError, match="no picture"):
+        solved("points", [(32, 20)], Recipe(upsample="bilateral"), of=of)
+
+
+def test_bilateral_follows_the_picture():
+    rough, fine = (solved("points", [(32, 20)], NEW.changed(clicks="refine", upsample=way), of=attended(0.3, 0.7))
+                   for way in ("bilinear", "bilateral"))  # fmt: skip
+    truth = np.zeros(SIZE, bool)
+    truth[:, int(64 * 0.3) : int(64 * 0.7)] = True
+    assert ((fine.mask > 0) != truth).sum() <= ((rough.mask > 0) != truth).sum()
+    assert fine.fine is not None
+    assert rough.fine is None
+
+
+@pytest.mark.parametrize(("key", "value"), [("upsample_cells", 0), ("upsample_range", 0), ("decision_size", 3)])
+def test_settings_out_of_bounds(key, value):
+    with pytest.raises(InputError, match=key):
+        Recipe(**{key: value})
