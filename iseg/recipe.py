@@ -36,8 +36,8 @@ class Recipe:
         upsample: maps to the image's size, "bilinear", or "bilateral": along the picture's edges.
         upsample_cells, upsample_range: of "bilateral": the sigmas in cells of the grid and in colours of 0..1.
         decision_size: longest side in pixels at which "bilateral", "markov" and "absorb" decide.
-        clicks: points by "refine" (the method) or "markov" (M2N2).
-        box: a box by "refine" (the method), or "absorb": what hangs together with the outside is not in it.
+        click_decision: points by "refine" (the method) or "markov" (M2N2).
+        box_decision: a box by "refine" (the method), or "absorb": what hangs together with the outside is not in it.
         pieces: of each object of points, a line, a box or boxes keep "all", the "largest", or those that a point or
             line lies in ("clicked"; without such a mark the largest).
         clip_box: nothing outside an object's box.
@@ -64,8 +64,8 @@ class Recipe:
     upsample_cells: float = 1.0
     upsample_range: float = 0.1
     decision_size: int = 200
-    clicks: Literal["refine", "markov"] = "refine"
-    box: Literal["refine", "absorb"] = "refine"
+    click_decision: Literal["refine", "markov"] = "refine"
+    box_decision: Literal["refine", "absorb"] = "refine"
     pieces: Literal["all", "largest", "clicked"] = "all"
     clip_box: bool = False
 

@@ -30,9 +30,9 @@ def solve_maps(
 ) -> Segmentation:
     """First maps of one object's seeds, or of several objects -> masks; `kind` names a single object."""
     names = first.names or [kind]
-    if first.marks and kind == "points" and recipe.clicks == "markov":
+    if first.marks and kind == "points" and recipe.click_decision == "markov":
         result = marked.solve_clicks(attended, first.marks[0], recipe, names, first.columns)
-    elif first.marks and kind in ("box", "boxes") and recipe.box == "absorb":
+    elif first.marks and kind in ("box", "boxes") and recipe.box_decision == "absorb":
         result = marked.solve_boxes(attended, first.columns, recipe, names)
     else:
         if first.names is not None:

@@ -15,7 +15,7 @@ from iseg.results import Attended
 from iseg.solve import solve_maps
 
 SIZE, GRID = (40, 64), 8
-NEW = Recipe(upsample="bilateral", clicks="markov", box="absorb", background=0.5, decision_size=64)
+NEW = Recipe(upsample="bilateral", click_decision="markov", box_decision="absorb", background=0.5, decision_size=64)
 
 
 def attended(left=0.375, right=0.625):
@@ -133,7 +133,8 @@ def test_bilateral_without_a_picture_is_an_error_of_the_caller():
 
 
 def test_bilateral_follows_the_picture():
-    rough, fine = (solved("points", [(32, 20)], NEW.changed(clicks="refine", upsample=way), of=attended(0.3, 0.7))
+    recipe = NEW.changed(click_decision="refine")
+    rough, fine = (solved("points", [(32, 20)], recipe.changed(upsample=way), of=attended(0.3, 0.7))
                    for way in ("bilinear", "bilateral"))  # fmt: skip
     truth = np.zeros(SIZE, bool)
     truth[:, int(64 * 0.3) : int(64 * 0.7)] = True

@@ -7,15 +7,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from iseg.errors import InputError
 from iseg.recipe import Recipe
 
-# Field of the recipe -> kinds of marks it matters to (empty: any), and what people read. A field that the recipe does
-# not have is not offered; its values are those of its type, a Literal or bool.
-OFFERED: dict[str, tuple[tuple[str, ...], str]] = {
-    "clicks": (("points", "lines"), "Clicks"),
-    "box": (("boxes",), "Box"),
-    "clip_box": (("boxes",), "Clip to box"),
-    "upsample": ((), "Upsampling"),
-    "pieces": ((), "Pieces"),
-}
+# Field of the recipe -> kinds of marks it matters to (empty: any), and what people read; its values are those of its
+# type, a Literal or bool. None yet: the page refines every mark, and the recipe's other decisions act after that.
+OFFERED: dict[str, tuple[tuple[str, ...], str]] = {}
 
 Decision = tuple[tuple[str, Any], ...]
 

@@ -40,7 +40,13 @@ from scripts.train_tiny.sprites import read_words
 ROOT = Path(__file__).parents[2]
 PHOTOGRAPHS = "photographs"
 SMALLEST = 20  # pixels of an object
-OLD: dict[str, Any] = {"upsample": "bilinear", "clicks": "refine", "box": "refine", "pieces": "all", "clip_box": False}
+OLD: dict[str, Any] = {
+    "upsample": "bilinear",
+    "click_decision": "refine",
+    "box_decision": "refine",
+    "pieces": "all",
+    "clip_box": False,
+}
 
 
 @dataclass
@@ -204,15 +210,15 @@ def choices() -> dict[tuple[str, str], dict[str, Any]]:
     for cells, colours in ((0.5, 0.1), (1.0, 0.05), (1.0, 0.1), (1.0, 0.2), (1.5, 0.1)):
         near = {"upsample": "bilateral", "upsample_cells": cells, "upsample_range": colours}
         ways["words", f"bilateral {cells} {colours}"] = {**OLD, **near}
-        ways["one click", f"markov {cells} {colours}"] = {**OLD, **near, "clicks": "markov"}
-        ways["box", f"absorb {cells} {colours}"] = {**OLD, **near, "box": "absorb", "clip_box": True}
+        ways["one click", f"markov {cells} {colours}"] = {**OLD, **near, "click_decision": "markov"}
+        ways["box", f"absorb {cells} {colours}"] = {**OLD, **near, "box_decision": "absorb", "clip_box": True}
     near = {"upsample": "bilateral"}
     ways["words", "bilateral, two iterations"] = {**OLD, **near, "iterations": 2}
     ways["one click", "refined, bilateral"] = {**OLD, **near}
     ways["one click", "refined, clicked piece"] = {**OLD, "pieces": "clicked"}
     ways["box", "refined, clipped"] = {**OLD, "clip_box": True}
     ways["box", "refined, bilateral, clipped"] = {**OLD, **near, "clip_box": True}
-    ways["box", "absorb, largest piece"] = {**near, "box": "absorb", "clip_box": True, "pieces": "largest"}
+    ways["box", "absorb, largest piece"] = {**near, "box_decision": "absorb", "clip_box": True, "pieces": "largest"}
     return ways
 
 

@@ -35,6 +35,7 @@ export class Weights {
   async #get() {
     await this.#ask("weights_get");
     this.state = { ...this.state, running: true };
+    this.draw();
     this.app.progress.watch();
   }
 
@@ -55,6 +56,7 @@ export class Weights {
     if (!state) return;
     if (state.error && state.error !== this.state.error) this.app.messages.error(state.error);
     this.state = state;
+    this.draw();
   }
 
   draw() {
