@@ -244,7 +244,7 @@ def test_attention_is_kept_within_the_limit():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"marks": None}, "needs marks, words or strokes"),
+        ({"marks": None}, "needs marks, words, regions or strokes"),
         ({"marks": {"points": [[1]]}}, "expected 2 numbers"),
         ({"marks": {"points": [[1, float("nan")]]}}, "points is nan"),
         ({"marks": {"points": "12"}}, "points is a str"),
