@@ -77,6 +77,16 @@ def test_a_folder_is_labelled_corrected_left_resumed_and_saved_as_one(browser, t
         person.page.click("[data-image='scene 02.png']")
         person.until("(app) => app.image.name === 'scene 02.png'")
         person.settle()
+        person.tool("select")
+        person.click(235, 100)
+        person.tool("point")
+        person.click(245, 110)  # corrects what the words found
+        person.settle()
+        marked = person.run("(app) => app.document.now.objects.map((each) => [each.words !== null, each.marks.points])")
+        assert len(marked) == 1
+        assert marked[0][0]
+        assert len(marked[0][1]) == 1
+        clicked = person.shown()
         path = tmp_path / "coco.json"
         path.write_bytes(fetched(person, "coco"))
         coco = COCO(str(path))
@@ -89,6 +99,7 @@ def test_a_folder_is_labelled_corrected_left_resumed_and_saved_as_one(browser, t
         own = coco.loadAnns(coco.getAnnIds(imgIds=2))
         assert [each["category_id"] for each in own] == [2]
         np.testing.assert_array_equal(coco.annToMask(own[0]), shown)
+        np.testing.assert_array_equal(coco.annToMask(coco.loadAnns(coco.getAnnIds(imgIds=3))[0]), clicked)
         patch = coco.loadAnns(coco.getAnnIds(imgIds=1, catIds=3))[0]
         assert coco.annToMask(patch)[20, 25:55].all()
         check_archive(fetched(person, "zip"), coco, tmp_path)
