@@ -99,6 +99,7 @@ def test_leaving_is_guarded_while_something_is_not_kept_yet(visitor):
     visitor.run("(app) => { app.keeper.store.put = () => new Promise(() => {}); app.document.changed(); }")
     visitor.page.reload(wait_until="commit")
     assert asked == ["beforeunload"]
+    visitor.page.wait_for_selector(".iseg[data-state=started]")  # closing a page that is still loading can hang
 
 
 def test_a_server_that_goes_away_and_comes_back_costs_nothing(browser):
