@@ -23,6 +23,11 @@ case "${1:-}" in
     "" | -*) ;;
     *) task=$1; shift ;;
 esac
+suffix=""  # masks of each kind of maps have a folder of their own
+case " $* " in
+    *" --maps clip "* | *" --maps=clip "*) [ "$task" != demo ] || suffix=-clip ;;
+    *" --maps joined "* | *" --maps=joined "*) suffix=-joined ;;
+esac
 case "$task $*" in
     voc\ *--maps?clip* | voc\ *--maps?joined*) task=cliper/voc21 ;;
     context\ *--maps?clip* | context\ *--maps?joined*) task=cliper/context60 ;;
@@ -33,11 +38,11 @@ case "$task $*" in
     voc20\ * | context59\ *) task=cliper/$task ;;
 esac
 case "$task" in
-    voc | context | coco | cliper/*) set -- --config "ovs/$task" --out "$root/runs/ovs/$task" "$@" ;;
+    voc | context | coco | cliper/*) set -- --config "ovs/$task" --out "$root/runs/ovs/$task$suffix" "$@" ;;
     demo)
         choose_labels
         make_scenes
-        set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/ovs/demo" $labels "$@"
+        set -- --config ovs/demo --data.root "$scenes" --out "$root/runs/ovs/demo$suffix" $labels "$@"
         ;;
     *) set -- --config "$task" "$@" ;;
 esac

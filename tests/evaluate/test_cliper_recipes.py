@@ -137,4 +137,5 @@ def test_the_shell_entry_chooses_the_recipe(given, config, tmp_path):
         check=True,
     )
     assert done.stdout.split()[1:3] == ["--config", f"ovs/{config}"]
+    assert done.stdout.split()[4].endswith("-joined") == ("joined" in given)
     assert done.stdout.split()[5:] == given.split()[1:]
