@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import absorb, masks, pieces
-from iseg.finite import to_grids
+from iseg.finite import check_finite, to_grids
 from iseg.markov import Click
 from iseg.marks import Marks
 from iseg.recipe import Recipe
@@ -22,7 +22,7 @@ BORDER = 0.5  # of a score: what is decided
 @torch.inference_mode()
 def solve_clicks(attended: Attended, marks: Marks, recipe: Recipe, names: list[str], columns: Tensor) -> Segmentation:
     """One object's points and negative points -> its mask by Markov maps; `columns`: their cells (HW, n)."""
-    to_grids(attended.attention[None, :, :1])  # refuses attention that is not finite before a chain is made of it
+    check_finite(attended.attention[:, :1])  # before a chain is made of it
     maps = attended.markov(recipe)
     (height, width), size = maps.size, attended.size
     down, across = height / size[0], width / size[1]

@@ -153,7 +153,7 @@ class ISeg:
                 first = kinds.first_maps(kind, prompts[kind], negative, names, state.size, attended.grid_size)
                 return solve.solve_maps(attended, first, recipe, kind, trajectory)
 
-            return self._finite(state, attempt)
+            return self.finite(state, attempt)
 
     def regions(self, *, image: ImageState | None = None, **settings: Any) -> Regions:
         """Regions of an image without words, by the empty prompt's pass; settings: the fields of `RegionSettings`.
@@ -171,18 +171,19 @@ class ISeg:
                     matrix = attended.reduced(self.recipe.changed(entropy=chosen.entropy_weight))
                 return find_regions(attended.attention, matrix, state.size, chosen)
 
-            return self._finite(state, attempt)
+            return self.finite(state, attempt)
 
-    def _finite(self, state: ImageState, attempt: Callable[[], Result]) -> Result:
-        """What an attempt gives; computed once more in float32 if it is not finite. Call it within the lock."""
-        try:
-            return attempt()
-        except NotFinite:
-            state.forget()
-            with self.backbone.widened():
-                result = attempt()
-            state.forget_latents()  # those of float32 would not do for the next pass
-            return result
+    def finite(self, state: ImageState, attempt: Callable[[], Result]) -> Result:
+        """What an attempt at an image gives; computed once more in float32 if it raises NotFinite."""
+        with self._lock:
+            try:
+                return attempt()
+            except NotFinite:
+                state.forget()
+                with self.backbone.widened():
+                    result = attempt()
+                state.forget_latents()  # those of float32 would not do for the next pass
+                return result
 
     def attend_image(
         self, state: ImageState, recipe: Recipe, words: Sequence[ClassWord] = (), every_layer: bool = False

@@ -48,17 +48,20 @@ def solve_maps(
 @torch.inference_mode()
 def refine_classes(attended: Attended, recipe: Recipe) -> Tensor:
     """The maps (N + 1, HW, K) of all classes after 0..N iterations, refined by their own pass's attention."""
+    steps = refine_columns(attended, class_columns(attended, recipe), recipe)
+    return torch.cat([steps, *(refine_classes(part, recipe) for part in attended.further)], 2)
+
+
+@torch.inference_mode()
+def class_columns(attended: Attended, recipe: Recipe) -> Tensor:
+    """First maps (HW, K) of the classes of this pass, those of its further passes left out."""
     if attended.token_maps is None:
         raise ValueError("this pass recorded no cross-attention: it must be made with classes")
     dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
     tokens = attended.token_maps
     if tokens.device.type == "mps":  # has no float64, which the clusters need
         tokens = tokens.cpu()
-    columns = cross.class_maps(
-        tokens, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype
-    )
-    steps = refine_columns(attended, columns, recipe)
-    return torch.cat([steps, *(refine_classes(part, recipe) for part in attended.further)], 2)
+    return cross.class_maps(tokens, attended.spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype)
 
 
 @torch.inference_mode()

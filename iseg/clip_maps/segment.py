@@ -1,24 +1,20 @@
 """CLIP's maps, alone or joined with cross-attention -> masks of the words that an image shows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from iseg import cross, masks, prompt, refine, seeds, solve
+from iseg import masks, prompt, refine, seeds, solve
 from iseg.clip_maps import decision, product
 from iseg.clip_maps.settings import ClipMaps
-from iseg.errors import NotFinite
-from iseg.finite import to_grids
+from iseg.finite import check_finite, to_grids
 from iseg.pipeline import ISeg
 from iseg.prompt import ClassWord
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
 from iseg.state import ImageState
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class Found:
     scores: list[float]
 
 
+@torch.inference_mode()
 def find_by_clip(
     seg: ISeg,
     state: ImageState,
@@ -52,7 +49,7 @@ def find_by_clip(
     Raises NotFinite for a model whose attention is not finite in float32 either.
     """
     peaks = coarse.flatten(1).amax(1)
-    refined = _retried(seg, state, lambda: refined_maps(seg, state, coarse, settings, recipe)).to(peaks.device)
+    refined = seg.finite(state, lambda: refined_maps(seg, state, coarse, settings, recipe)).to(peaks.device)
     scores = decision.class_scores(refined, peaks)
     alive = decision.alive(scores, settings)
     ids = range(1, len(alive) + 1) if class_ids is None else [class_ids[index] for index in alive]
@@ -82,16 +79,17 @@ def refined_maps(seg: ISeg, state: ImageState, coarse: Tensor, settings: ClipMap
         grid = round(len(heads[0].query) ** 0.5)
         columns = columns_of(masks.resize(coarse, (grid, grid))).to(heads[0].query)
         refined = product.apply_heads((head.matrix() for head in reversed(heads)), columns, settings.threshold)
-        _check_finite(refined)
+        check_finite(refined)
     else:
         attended = seg.attend_image(state, recipe)
         grid = attended.grid_size
         refined = solve.refine_columns(attended, seeds.from_maps(coarse, grid), settings.recipe(recipe))[-1]
-        _check_finite(refined)
+        check_finite(refined)
         refined = masks.min_max(refined, (0,)) * coarse.flatten(1).amax(1).to(refined)
     return refined.T.unflatten(1, (grid, grid)).contiguous()
 
 
+@torch.inference_mode()
 def find_joined(
     seg: ISeg,
     state: ImageState,
@@ -116,7 +114,7 @@ def find_joined(
         attended = seg.attend_image(state, recipe, [known[index] for index in asked])
         return decide_joined(attended, coarse, asked, settings, recipe, class_ids)
 
-    return _retried(seg, state, attempt)
+    return seg.finite(state, attempt)
 
 
 def candidates(coarse: Tensor, settings: ClipMaps) -> list[int]:
@@ -135,10 +133,10 @@ def decide_joined(
     """The part of `find_joined` after the pass of the classes `asked` for (indices into the F coarse maps)."""
     recipe = settings.recipe(recipe)
     parts = [attended, *attended.further]
-    columns = torch.cat([_cross_columns(part.token_maps, part.spans, recipe) for part in parts], 1)
+    columns = torch.cat([solve.class_columns(part, recipe) for part in parts], 1)
     own = seeds.from_maps(coarse[list(asked)], attended.grid_size).to(columns)
     steps = solve.refine_columns(attended, join(columns, own, settings), recipe)
-    _check_finite(steps)
+    check_finite(steps)
     evidence = agreement(steps[-1], own.to(steps))
     scores = [0.0] * len(coarse)
     for index, value in zip(asked, evidence.tolist(), strict=True):
@@ -176,28 +174,3 @@ def nothing(size: tuple[int, int]) -> Segmentation:
     """The result of an image that shows no class."""
     empty = torch.zeros(0, 1, 1).numpy()
     return Segmentation(torch.zeros(size, dtype=torch.uint8).numpy(), [], empty, empty)
-
-
-def _cross_columns(token_maps: Tensor | None, spans: list[list[int]], recipe: Recipe) -> Tensor:
-    assert token_maps is not None  # the pass was made with classes
-    maps = token_maps.cpu() if token_maps.device.type == "mps" else token_maps
-    dtype = torch.float16 if recipe.cluster_dtype == "float16" else torch.float64
-    return cross.class_maps(maps, spans, recipe.cluster, recipe.cluster_rounds, recipe.cluster_stride, dtype)
-
-
-def _check_finite(maps: Tensor) -> None:
-    if not torch.isfinite(maps).all():
-        raise NotFinite("the model's attention is not finite (NaN or infinity): expected another copy of its weights")
-
-
-def _retried(seg: ISeg, state: ImageState, attempt: Callable[[], Made]) -> Made:
-    """What `attempt` makes; where it is not finite, once more with the model computing in float32."""
-    with torch.inference_mode():
-        try:
-            return attempt()
-        except NotFinite:
-            state.forget()
-            with seg.backbone.widened():
-                made = attempt()
-            state.forget()
-            return made

@@ -48,7 +48,7 @@ class Run:
 
     Attributes:
         evaluation: its settings.
-        classes, items: of its data set.
+        classes: of its data set; known: all its images; items: those of the limit.
         state: the processes that share it.
         device: where it computes.
         outputs: the variants and the folder of each.

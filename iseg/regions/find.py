@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import masks
-from iseg.finite import finite_array
+from iseg.finite import check_finite, finite_array
 from iseg.regions.cut import FINEST, CutTree, affinity, cut_tree
 from iseg.regions.features import place_features, pool_grid, spread_anchors, unit_roots
 from iseg.regions.merge import merge_proposals
@@ -125,7 +125,7 @@ def find_regions(attention: Tensor, matrix: Tensor, size: tuple[int, int], setti
 def _stochastic(matrix: Tensor) -> Tensor:
     """Rows (n, n) divided by their sums; the matrix itself where they are 1. NotFinite for NaN or infinity."""
     total = matrix.sum(1, keepdim=True)  # not finite where a value is not: the values are not negative
-    finite_array(total)
+    check_finite(total)
     if float((total - 1).abs().amax()) < ROW_SUM:
         return matrix
     return matrix / torch.where(total > 0, total, torch.ones_like(total))
