@@ -47,16 +47,11 @@ def run(arguments: list[str]) -> int:
     )
     try:
         with end_at_once():
-            return run_clicks(settings, _say_lines)
+            return run_clicks(settings)
     except Ended as end:
         if end.line:
             say(end.line, error=True)
         return end.code
-
-
-def _say_lines(text: str) -> None:
-    for line in text.splitlines():
-        say(line)
 
 
 def _parser() -> LineParser:

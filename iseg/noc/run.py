@@ -1,7 +1,6 @@
 """A run of the simulated user over a data set: one record per image is the checkpoint, the report comes of them."""
 
 import json
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,7 +62,7 @@ class ClickRun:
         return self.out / RECORDS / f"{name}.json"
 
 
-def run_clicks(run: ClickRun, say: Callable[[str], None] = print) -> int:
+def run_clicks(run: ClickRun) -> int:
     """Play what has no record yet, then report on all records. Returns the exit code: 1 if some image failed.
 
     Raises InputError for data, model or folder that cannot be used, and Ended when a signal came, after the image at
@@ -75,9 +74,9 @@ def run_clicks(run: ClickRun, say: Callable[[str], None] = print) -> int:
         held.callback(hold(run, items).close)
         missing = [item for item in mine if not run.record(item.name).is_file()]
         if len(missing) < len(mine):
-            say(f"{len(mine) - len(missing)} of {len(mine)} images were played before with the same settings: kept")
+            print(f"{len(mine) - len(missing)} of {len(mine)} images were played before with the same settings: kept")
         failures = _play_all(run, missing) if missing else {}
-        _report(run, items, failures, say)
+        _report(run, items, failures)
     return sum_up(failures, len(mine))
 
 
@@ -168,7 +167,7 @@ def _plain(played: Played) -> dict[str, Any]:
     return {"clicks": [[int(x), int(y), int(inside)] for x, y, inside in played.clicks], "ious": played.ious}
 
 
-def _report(run: ClickRun, items: list[Item], failures: dict[str, str], say: Callable[[str], None]) -> None:
+def _report(run: ClickRun, items: list[Item], failures: dict[str, str]) -> None:
     """Write and print the figures of all records there are, those of other shards too."""
     results = []
     done = 0
@@ -177,6 +176,7 @@ def _report(run: ClickRun, items: list[Item], failures: dict[str, str], say: Cal
             done += 1
             results += read_results(item.name, json.loads(run.record(item.name).read_text(encoding="utf-8")))
     if not results:
+        print("no image has a record yet")
         return
     content: dict[str, Any] = {
         "data": run.data,
@@ -188,5 +188,5 @@ def _report(run: ClickRun, items: list[Item], failures: dict[str, str], say: Cal
         "decisions": summarize(results),
     }
     write_report(run.out, content, results)
-    say(noc_table(content))
-    say(f"results: {run.out}")
+    print(noc_table(content))
+    print(f"results: {run.out}")
