@@ -9,7 +9,7 @@ from typing import Any
 from iseg.evaluate import exit_code
 from iseg.evaluate.config import variants
 from iseg.evaluate.score import markdown, percent
-from ovs.plot import draw_lines
+from iseg.files.plot import draw_lines
 from ovs.run import run
 from ovs.settings import OpenVocabulary, load_settings
 

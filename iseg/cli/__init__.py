@@ -14,6 +14,7 @@ from iseg.errors import InputError
 COMMANDS = {
     "segment": "cut images into objects: by class words, points, a line or a box",
     "page": "serve the interactive page: points, scribbles, boxes and words in the browser",
+    "clicks": "how many clicks objects take (NoC): a simulated user over a data set",
     "models": "list the backbones and whether their weights are at hand",
     "check": "check this machine and a model on it: what a bug report should hold",
 }

@@ -1,4 +1,4 @@
-"""What an image keeps for clicks: the chain, and the distance map of every click so far."""
+"""What an image keeps for clicks: the chain, and of every click so far the distance map and its profile."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 from iseg.markov.chain import balance, count_steps, sharpen, start_state
 from iseg.markov.flood import flood
 from iseg.markov.fuse import fuse, margins
-from iseg.markov.radius import AREA_LIMIT, radii
+from iseg.markov.radius import AREA_LIMIT, Profile, profile, radii
 from iseg.upsample import joint_bilateral
 
 KEPT_CLICKS = 100
@@ -71,7 +71,7 @@ class MarkovMaps:
         self.grid = grid or (side, side)
         self.chain, self.guide = chain, guide
         self.cells, self.range, self.stride, self.flooded = cells, range_, stride, flooded
-        self._distances: OrderedDict[tuple[float, float], NDArray[np.float32]] = OrderedDict()
+        self._distances: OrderedDict[tuple[float, float], tuple[NDArray[np.float32], Profile]] = OrderedDict()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,7 +81,7 @@ class MarkovMaps:
     @property
     def nbytes(self) -> int:
         """Bytes of the distance maps; chain and picture are the image's."""
-        return sum(each.nbytes for each in self._distances.values())
+        return sum(distance.nbytes + of.nbytes for distance, of in self._distances.values())
 
     def pixel(self, click: Click) -> tuple[int, int]:
         """(row, column) of a click."""
@@ -97,10 +97,15 @@ class MarkovMaps:
         return steps.unflatten(1, self.grid)
 
     def distance(self, click: Click) -> NDArray[np.float32]:
-        """The distance map (H, W) in [0, 1] of a click; the last hundred are kept."""
+        """The distance map (H, W) in [0, 1] of a click."""
+        return self._known(click)[0]
+
+    def _known(self, click: Click) -> tuple[NDArray[np.float32], Profile]:
+        """The distance map of a click and its profile, which no other click changes; the last hundred are kept."""
         key = (click.x, click.y)
         if key not in self._distances:
-            self._distances[key] = self._distance(click)
+            distance = self._distance(click)
+            self._distances[key] = distance, profile(distance)
             if len(self._distances) > KEPT_CLICKS:
                 self._distances.popitem(last=False)
         self._distances.move_to_end(key)
@@ -119,9 +124,10 @@ class MarkovMaps:
         self, clicks: Sequence[Click], area_limit: float | None = AREA_LIMIT
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """The mask (H, W) of clicks, and the score (H, W) in [0, 1] of `margins`."""
-        distances = [self.distance(each) for each in clicks]
+        known = [self._known(each) for each in clicks]
+        distances = [distance for distance, _ in known]
         signs, pixels = [each.inside for each in clicks], [self.pixel(each) for each in clicks]
-        reach = radii(distances, signs, pixels, area_limit)
+        reach = radii(distances, signs, pixels, area_limit, [of for _, of in known])
         return fuse(distances, reach, signs, pixels), margins(distances, reach, signs)
 
 

@@ -59,28 +59,52 @@ def borders(distance: NDArray, edge: NDArray[np.int64]) -> Borders:
     return Borders(order, np.cumsum(ones), np.cumsum(np.rint(sums).astype(np.int64)))
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What a click's distance map says of every threshold, whatever the other clicks are; kept per click.
+
+    Attributes:
+        thresholds: (HW - 1,) rising.
+        edge: (HW - 1,) mean edge value on the border of each threshold's region.
+        largest: of the map.
+    """
+
+    thresholds: NDArray
+    edge: NDArray[np.float64]
+    largest: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.thresholds.nbytes + self.edge.nbytes
+
+
+def profile(distance: NDArray) -> Profile:
+    """The profile of a distance map (H, W)."""
+    found = borders(distance, edges(distance))
+    return Profile(distance.ravel()[found.order][:-1], found.mean[:-1], float(distance.max()))
+
+
 def scores(
-    distance: NDArray, same: Sequence[float], other: Sequence[float], area_limit: float | None = AREA_LIMIT
-) -> tuple[NDArray, NDArray[np.float64]]:
-    """Thresholds (HW - 1,) of a distance map (H, W) and how good each is.
+    of: Profile, same: Sequence[float], other: Sequence[float], area_limit: float | None = AREA_LIMIT
+) -> NDArray[np.float64]:
+    """How good each threshold of a click is (HW - 1,).
 
     Args:
-        distance: of the click.
+        of: the click's distance map.
         same, other: its values at the clicks of the same sign (itself too), and of the other sign.
         area_limit: share of the image that a region stays below; None = any.
 
     The score is the product of the border's mean edge, the share of `same` within the threshold, and 0 or 1 for the
     area, and for a threshold below all of `other` and the map's maximum.
     """
-    found = borders(distance, edges(distance))
-    thresholds = distance.ravel()[found.order][:-1]
-    score = found.mean[:-1].copy()
-    score *= np.searchsorted(np.sort(np.asarray(same, thresholds.dtype)), thresholds, side="right") / len(same)
-    nearest = min([*other, distance.max()])
-    score *= thresholds < nearest
+    count = len(of.thresholds)
+    score = of.edge * (np.searchsorted(np.sort(np.asarray(same, of.thresholds.dtype)), of.thresholds, side="right"))
+    score /= len(same)
+    score[np.searchsorted(of.thresholds, min([*other, of.largest]), side="left") :] = 0
     if area_limit is not None:
-        score *= np.arange(len(thresholds)) / max(1, distance.size - 2) < area_limit
-    return thresholds, score
+        score *= np.arange(count) / max(1, count - 1) < area_limit
+    return score
 
 
 def radii(
@@ -88,16 +112,19 @@ def radii(
     signs: Sequence[bool],
     pixels: Sequence[tuple[int, int]],
     area_limit: float | None = AREA_LIMIT,
+    profiles: Sequence[Profile] | None = None,
 ) -> NDArray[np.float64]:
     """The radius (n,) of each of n clicks: the threshold of the first best score (of no good one: the first).
 
     Args:
         distances: n maps (H, W). signs: True = in the object. pixels: (row, column) of the clicks.
+        profiles: of the maps, where they are at hand.
     """
     chosen = []
-    for distance, sign in zip(distances, signs, strict=True):
+    for k, (distance, sign) in enumerate(zip(distances, signs, strict=True)):
         values = {own: [float(distance[p]) for p, s in zip(pixels, signs, strict=True) if s is own]
                   for own in (True, False)}  # fmt: skip
-        thresholds, score = scores(distance, values[sign], values[not sign], area_limit)
-        chosen.append(float(thresholds[score.argmax()]) if len(score) else 0.0)
+        of = profiles[k] if profiles is not None else profile(distance)
+        score = scores(of, values[sign], values[not sign], area_limit)
+        chosen.append(float(of.thresholds[score.argmax()]) if len(score) else 0.0)
     return np.array(chosen)

@@ -9,11 +9,11 @@ import torch
 from tqdm import tqdm
 
 from iseg import ISeg
+from iseg.files.plot import Axis, draw_lines
 from iseg.recipe import Recipe
 from iseg.refine import compact, refine
 from iseg.results import Attended, held_bytes
 from iseg.solve import solve
-from ovs.plot import Axis, draw_lines
 from scripts.bench.peaks import median_time
 from scripts.bench.report import table
 from scripts.train_tiny.scenes import render, scene_rng

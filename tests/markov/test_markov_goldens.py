@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from iseg.markov import Chain, Click, MarkovMaps, balance, count_steps, flood, radii, sharpen, start_state
-from iseg.markov.radius import borders, edges, scores
+from iseg.markov.radius import borders, edges, profile, scores
 from iseg.upsample import joint_bilateral
 
 SAME, OTHER = [(1, 1), (5, 4), (9, 2)], [(10, 8), (3, 7)]  # (x, y)
@@ -81,8 +81,9 @@ def test_borders_and_scores(golden, name):
         assert np.array_equal(getattr(found, key), golden[f"units/border_{name}_{key}"])
     assert np.array_equal(found.total, golden[f"units/border_{name}_sum"])
     same, other = ([distance[y, x] for x, y in group] for group in (SAME, OTHER))
-    thresholds, score = scores(distance, same, other)
-    assert difference(thresholds, golden[f"units/border_{name}_thresholds"]) == 0
+    of = profile(distance)
+    score = scores(of, same, other)
+    assert difference(of.thresholds, golden[f"units/border_{name}_thresholds"]) == 0
     assert difference(score, golden[f"units/score_{name}"]) < 1e-4
 
 

@@ -15,9 +15,9 @@ from iseg.backbones.unet import UNetBackbone
 from iseg.cli.check.machine import device_name
 from iseg.cluster import kl_kmeans
 from iseg.errors import InputError
+from iseg.files.plot import Axis, draw_lines, tick_step
 from iseg.recipe import Recipe
 from iseg.refine import reduce_entropy
-from ovs.plot import Axis, draw_lines, tick_step
 from scripts import benchmark
 from scripts.bench import case, dataset, plain, report
 from scripts.bench.agreement import agreement

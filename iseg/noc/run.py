@@ -1,0 +1,192 @@
+"""A run of the simulated user over a data set: one record per image is the checkpoint, the report comes of them."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from iseg.data.items import Item
+from iseg.errors import InputError, echo
+from iseg.evaluate import outputs
+from iseg.evaluate.report import sum_up
+from iseg.evaluate.signals import finish_first
+from iseg.evaluate.trouble import reason
+from iseg.files.claim import FolderLock, claim
+from iseg.files.export import write_json
+from iseg.noc.objects import find_images, read_objects
+from iseg.noc.play import Played, decision, play
+from iseg.noc.protocol import LIMIT, Protocol, Truth, clicks_needed
+from iseg.noc.report import noc_table, read_results, summarize, write_report
+from iseg.pipeline import ISeg
+from iseg.recipe import Recipe
+from iseg.results import Attended
+from iseg.shards import in_shard
+
+CONFIG = "config.yaml"
+RECORDS = "records"
+
+
+@dataclass(frozen=True)
+class ClickRun:
+    """Settings of a run.
+
+    Attributes:
+        data: one of `SETS`; root: its folder; masks: for folder, the folder of label PNGs.
+        decisions: {name: recipe}: played side by side on the same pass, the first one leads.
+        model, backbone, device, dtype, vae: see `ISeg.from_pretrained`.
+        out: folder of the results.
+        protocol: of the clicks. whole: never end early.
+        limit: only the first images. shard: (I, N), only that share of them.
+    """
+
+    data: str
+    root: Path
+    decisions: dict[str, Recipe]
+    model: str
+    out: Path
+    masks: Path | None = None
+    protocol: Protocol = "ritm"
+    whole: bool = False
+    backbone: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    vae: str | None = None
+    limit: int | None = None
+    shard: tuple[int, int] = (1, 1)
+
+    def record(self, name: str) -> Path:
+        """The record of an image."""
+        return self.out / RECORDS / f"{name}.json"
+
+
+def run_clicks(run: ClickRun) -> int:
+    """Play what has no record yet, then report on all records. Returns the exit code: 1 if some image failed.
+
+    Raises InputError for data, model or folder that cannot be used, and Ended when a signal came, after the image at
+    hand was recorded.
+    """
+    items = find_images(run.data, run.root, run.masks, run.protocol)[: run.limit]
+    mine = [item for item in items if in_shard(item.name, *run.shard)]
+    with ExitStack() as held:
+        held.callback(hold(run, items).close)
+        missing = [item for item in mine if not run.record(item.name).is_file()]
+        if len(missing) < len(mine):
+            print(f"{len(mine) - len(missing)} of {len(mine)} images were played before with the same settings: kept")
+        failures = _play_all(run, missing) if missing else {}
+        _report(run, items, failures)
+    return sum_up(failures, len(mine))
+
+
+def hold(run: ClickRun, items: list[Item]) -> FolderLock:
+    """Write OUT/config.yaml, or take up an earlier run with the same settings. InputError with the difference."""
+    precision = outputs.precision(run.model, run.backbone, run.dtype, run.device)
+    depends: dict[str, Any] = {
+        "data": run.data,
+        "protocol": run.protocol,
+        "whole": run.whole,
+        "decisions": {name: asdict(recipe) for name, recipe in run.decisions.items()},
+        "dtype": run.dtype,
+        "weights_sha256": outputs.weights_digest(run.model, run.backbone, precision),
+        "backbone": outputs.row_name(run.model, run.backbone),
+        "vae": outputs.folder_digest(run.vae),
+    }
+    how = {
+        "model": run.model,
+        "root": str(run.root),
+        "masks": None if run.masks is None else str(run.masks),
+        "device": run.device,
+        "precision": precision,
+        "limit": run.limit,
+        "shard": list(run.shard),
+    }
+
+    def names() -> list[str]:
+        return sorted(path.stem for path in (run.out / RECORDS).glob("*.json"))
+
+    lock = claim(run.out / CONFIG, depends, how, lambda: len(names()), RECORDS, {"dtype": "precision"})[0]
+    left = names()
+    known = {item.name for item in items}
+    if left and run.limit is None and not known & set(left):
+        lock.close()
+        raise InputError(f"{run.out} holds records of another data set, e.g. of {echo(left[0])}: give another --out")
+    return lock
+
+
+def _play_all(run: ClickRun, items: list[Item]) -> dict[str, str]:
+    """Record images. Returns {image: reason} of those that cannot be used."""
+    recipe = next(iter(run.decisions.values()))
+    seg = ISeg.from_pretrained(run.model, recipe, run.device, run.dtype, run.backbone, run.vae)
+    failures: dict[str, str] = {}
+    needed: list[int] = []
+    with finish_first() as asked, tqdm(items, desc="clicks", unit="image", disable=None) as bar:
+        for item in bar:
+            try:
+                record = _play_image(run, seg, item)
+            except InputError as error:
+                failures[item.name] = reason(error)
+            else:
+                write_json(run.record(item.name), record)
+                lead = [each for each in read_results(item.name, record) if each.decision == next(iter(run.decisions))]
+                needed += [clicks_needed(each.ious, 0.90) for each in lead]
+                bar.set_postfix({"NoC@90": f"{sum(needed) / len(needed):.2f}"})
+            if asked.number:
+                break
+    asked.obey()
+    return failures
+
+
+def _play_image(run: ClickRun, seg: ISeg, item: Item) -> dict[str, Any]:
+    """The record of an image: of each object the clicks (x, y, 1 or 0) of every decision, and the IoU after each."""
+    image, truths = read_objects(run.data, item, run.protocol)
+    state = seg.set_image(image)
+
+    def attempt() -> list[dict[str, Any]]:
+        return [
+            {
+                "id": number,
+                "pixels": int(truth.region.sum()),
+                "decisions": {
+                    name: _plain(_play_object(run, seg.attend_image(state, recipe), truth, recipe))
+                    for name, recipe in run.decisions.items()
+                },
+            }
+            for number, truth in truths.items()
+        ]
+
+    return {"image": item.image.name, "size": list(state.size), "objects": seg.finite(state, attempt)}
+
+
+def _play_object(run: ClickRun, attended: Attended, truth: Truth, recipe: Recipe) -> Played:
+    return play(truth, decision(attended, recipe), run.protocol, run.whole, LIMIT)
+
+
+def _plain(played: Played) -> dict[str, Any]:
+    return {"clicks": [[int(x), int(y), int(inside)] for x, y, inside in played.clicks], "ious": played.ious}
+
+
+def _report(run: ClickRun, items: list[Item], failures: dict[str, str]) -> None:
+    """Write and print the figures of all records there are, those of other shards too."""
+    results = []
+    done = 0
+    for item in items:
+        if run.record(item.name).is_file():
+            done += 1
+            results += read_results(item.name, json.loads(run.record(item.name).read_text(encoding="utf-8")))
+    if not results:
+        print("no image has a record yet")
+        return
+    content: dict[str, Any] = {
+        "data": run.data,
+        "protocol": run.protocol,
+        "whole": run.whole,
+        "images": done,
+        "of_images": len(items),
+        "failures": failures,
+        "decisions": summarize(results),
+    }
+    write_report(run.out, content, results)
+    print(noc_table(content))
+    print(f"results: {run.out}")
