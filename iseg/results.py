@@ -63,7 +63,7 @@ class Segmentation:
         return np.stack(list(self.each_score())) if len(self.maps) else np.zeros((0, *self.mask.shape), np.float32)
 
     def mean_score(self, k: int, score: NDArray[np.float32]) -> float:
-        """The mean of the k-th score map (H, W) over the pixels that are labelled k + 1: 0..1; 0 where there is none."""
+        """The mean of the k-th score map (H, W) over the pixels labelled k + 1, in [0, 1]; 0 where there is none."""
         inside = score[self.mask == k + 1]
         return float(inside.mean()) if inside.size else 0.0
 
