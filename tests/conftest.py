@@ -15,9 +15,7 @@ LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--integrations", action="store_true", help="run the tests with real tools too"
-    )
+    parser.addoption("--integrations", action="store_true", help="run the tests with real tools too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,9 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if LEFT_OUT in config.stash:
         count = config.stash[LEFT_OUT]
-        terminalreporter.write_line(
-            f"{count} tests with real tools left out: sh scripts/test.sh --integrations"
-        )
+        terminalreporter.write_line(f"{count} tests with real tools left out: sh scripts/test.sh --integrations")
 
 
 def pytest_configure(config: pytest.Config) -> None:

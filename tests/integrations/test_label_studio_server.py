@@ -44,6 +44,7 @@ def label_studio(environment, tmp_path_factory) -> Iterator[Call]:
                "--data-dir", str(folder), "--username", "a@example.org", "--password", "password-of-a-test",
                "--user-token", TOKEN, "--enable-legacy-api-token"]  # fmt: skip
     variables = {**os.environ, "LATEST_VERSION_CHECK": "false", "COLLECT_ANALYTICS": "false", "HOME": str(folder),
+                 "ML_BLOCK_LOCAL_IP": "false",  # the backend of this test is on this machine
                  "LABEL_STUDIO_BASE_DATA_DIR": str(folder), "no_proxy": "127.0.0.1,localhost"}  # fmt: skip
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     address = f"http://127.0.0.1:{port}"
