@@ -18,7 +18,7 @@ COMMANDS = {
     "models": "list the backbones and whether their weights are at hand",
     "check": "check this machine and a model on it: what a bug report should hold",
 }
-HOMES = {"page": "iseg.page.main", "label-studio": "iseg.integrations.label_studio"}  # of those outside iseg.cli
+HOMES = {"page": "iseg.page.main", "label-studio": "iseg.integrations.label_studio.main"}  # of those outside iseg.cli
 BAD_USAGE, INTERRUPTED = 2, 130
 
 
@@ -60,7 +60,6 @@ def _run(arguments: list[str]) -> int:
     for name, what in COMMANDS.items():
         commands.add_parser(name, help=what, add_help=False)
     parsed, _ = parser.parse_known_args(arguments[:1])
-    module = import_module(
-        HOMES.get(parsed.command, f"iseg.cli.{parsed.command}")
-    )  # only what the command needs is imported
+    home = HOMES.get(parsed.command, f"iseg.cli.{parsed.command}")
+    module = import_module(home)  # only what the command needs is imported
     return module.run(arguments[1:])

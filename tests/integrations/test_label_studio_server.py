@@ -18,8 +18,10 @@ from PIL import Image
 
 from iseg import ISeg
 from iseg.cli import main
-from iseg.integrations.brush import decode_brush, encode_brush
-from iseg.integrations.label_studio import Annotator, Server
+from iseg.integrations.label_studio.annotator import Annotator
+from iseg.integrations.label_studio.brush import decode_brush, encode_brush
+from iseg.integrations.label_studio.images import Images
+from iseg.integrations.label_studio.server import Server
 
 ROOT = Path(__file__).parent.parent.parent
 SCENE = ROOT / "examples" / "scenes" / "bus_cat.jpg"
@@ -44,7 +46,8 @@ def label_studio(environment, tmp_path_factory) -> Iterator[Call]:
                "--data-dir", str(folder), "--username", "a@example.org", "--password", "password-of-a-test",
                "--user-token", TOKEN, "--enable-legacy-api-token"]  # fmt: skip
     variables = {**os.environ, "LATEST_VERSION_CHECK": "false", "COLLECT_ANALYTICS": "false", "HOME": str(folder),
-                 "ML_BLOCK_LOCAL_IP": "false",  # the backend of this test is on this machine
+                 # the backend of this test is on this machine: of itself, and of its webhook
+                 "ML_BLOCK_LOCAL_IP": "false", "SSRF_PROTECTION_ENABLED": "false",
                  "LABEL_STUDIO_BASE_DATA_DIR": str(folder), "no_proxy": "127.0.0.1,localhost"}  # fmt: skip
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     address = f"http://127.0.0.1:{port}"
@@ -70,7 +73,7 @@ def label_studio(environment, tmp_path_factory) -> Iterator[Call]:
 
 
 def _wait_for(opener: urllib.request.OpenerDirector, address: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(240):
+    for _ in range(1200):  # the first start makes the data base
         assert server.poll() is None, log.read_text()[-2000:]
         try:
             opener.open(f"{address}/health", timeout=5).close()
@@ -83,7 +86,7 @@ def _wait_for(opener: urllib.request.OpenerDirector, address: str, server: subpr
 @pytest.fixture(scope="module")
 def connected(label_studio) -> Iterator[tuple[Call, int, int]]:
     """(call, id of a task with an uploaded scene, id of the connected backend)."""
-    server = Server(("127.0.0.1", 0), Annotator(ISeg.from_pretrained("tiny"), label_studio.address, TOKEN))
+    server = Server(("127.0.0.1", 0), Annotator(ISeg.from_pretrained("tiny"), Images(label_studio.address, TOKEN)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         project = label_studio("POST", "/api/projects", {"title": "scenes", "label_config": CONFIG})["id"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iseg.errors import InputError, echo
-from iseg.integrations.brush import encode_brush
+from iseg.integrations.label_studio.brush import encode_brush
 from iseg.marks import Box, Point
 from iseg.pipeline import ISeg
 from iseg.results import Segmentation
@@ -81,16 +81,21 @@ def read_marks(results: Iterable[Mapping[str, Any]], config: LabelConfig, size: 
             asked.words += [word.strip() for text in texts for word in text.split(";") if word.strip()]
             continue
         label = config.label_of(*value[kind][:1]) if value.get(kind) else config.label_of("")
-        x, y = value["x"] * size[1] / 100, value["y"] * size[0] / 100
+        x, y = _pixels(value["x"], size[1]), _pixels(value["y"], size[0])
         if kind.startswith("keypoint"):
             positive = bool(int(result.get("is_positive", value.get("is_positive", 1))))
             asked.points.setdefault(label, ([], []))[0 if positive else 1].append((x, y))
         elif value.get("rotation"):
             raise InputError(f"a rectangle is turned by {value['rotation']} degrees: expected an upright one")
         else:
-            far = x + value["width"] * size[1] / 100, y + value["height"] * size[0] / 100
-            asked.boxes.append((label, (x, y, *far)))
+            far = value["x"] + value["width"], value["y"] + value["height"]
+            asked.boxes.append((label, (x, y, _pixels(far[0], size[1]), _pixels(far[1], size[0]))))
     return asked
+
+
+def _pixels(percent: float, length: int) -> float:
+    """Percent of a length in pixels, whole again where a whole pixel was meant."""
+    return round(float(percent) * length / 100, 6)
 
 
 def segment(model: ISeg, state: ImageState, asked: Asked, config: LabelConfig) -> list[dict[str, Any]]:
