@@ -62,10 +62,12 @@ class Segmentation:
         """(K, H, W) float32 in [0, 1]; made when asked for, since a large image pays 4 bytes a pixel for each class."""
         return np.stack(list(self.each_score())) if len(self.maps) else np.zeros((0, *self.mask.shape), np.float32)
 
-    def mean_score(self, k: int, score: NDArray[np.float32]) -> float:
-        """The mean of the k-th score map (H, W) over the pixels labelled k + 1, in [0, 1]; 0 where there is none."""
-        inside = score[self.mask == k + 1]
-        return float(inside.mean()) if inside.size else 0.0
+    def each_found(self) -> Iterator[tuple[int, NDArray[np.bool_], float]]:
+        """The labels that have a pixel: k of the k-th name, its region (H, W), the mean score of the region's pixels."""
+        for k, score in enumerate(self.each_score()):
+            region = self.mask == k + 1
+            if region.any():
+                yield k, region, float(score[region].mean())
 
     def to_detections(self) -> "supervision.Detections":
         """The N labels that have a pixel, as Roboflow's `supervision.Detections` (extra `supervision`).
@@ -74,19 +76,17 @@ class Segmentation:
         (N,): the mean score of the mask's pixels; data["class_name"]: the names. Raises InputError without the package.
         """
         supervision = import_extra("supervision", "supervision", "to_detections")
-        scores = enumerate(self.each_score())
-        found = [(k, self.mean_score(k, score)) for k, score in scores if (self.mask == k + 1).any()]
+        found = list(self.each_found())
         if not found:
             return supervision.Detections.empty()
-        kept = [k for k, _ in found]
-        regions = np.stack([self.mask == k + 1 for k in kept])
+        regions = np.stack([region for _, region, _ in found])
         boxes = [[c.min(), r.min(), c.max() + 1, r.max() + 1] for r, c in map(np.nonzero, regions)]
         return supervision.Detections(
             xyxy=np.array(boxes, np.float32),
             mask=regions,
-            class_id=np.array(kept),
-            confidence=np.array([mean for _, mean in found], np.float32),
-            data={"class_name": np.array([self.names[k] for k in kept])},
+            class_id=np.array([k for k, _, _ in found]),
+            confidence=np.array([score for _, _, score in found], np.float32),
+            data={"class_name": np.array([self.names[k] for k, _, _ in found])},
         )
 
 

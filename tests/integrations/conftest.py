@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+INSIDE = Path(__file__).parent / "inside"  # scripts that run in those environments
 REQUIREMENTS = {
     "label-studio": ["label-studio==1.23.2"],
     "cvat": ["cvat-sdk[masks]==2.80.0", "cvat-cli==2.80.0"],
@@ -60,14 +61,12 @@ def environment(request: pytest.FixtureRequest) -> Callable[[str], Path]:
 
 @pytest.fixture
 def in_environment(environment, tmp_path) -> Callable[..., str]:
-    """in_environment(NAME, CODE, *arguments) -> what the code prints in a tool's environment."""
+    """in_environment(NAME, SCRIPT, *arguments) -> what a script of inside/ prints in a tool's environment."""
 
-    def run(name: str, code: str, *arguments: str) -> str:
-        variables = {**os.environ, "HOME": str(tmp_path), "FIFTYONE_DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "2"}
-        done = subprocess.run(
-            [str(environment(name)), "-c", code, *arguments], cwd=tmp_path, env=variables,
-            capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
+    def run(name: str, script: str, *arguments: str) -> str:
+        variables = {**os.environ, "HOME": str(tmp_path), "FIFTYONE_DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
+        command = [str(environment(name)), str(INSIDE / script), *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 

@@ -155,19 +155,10 @@ def test_marks_decode_to_the_pixels_of_iseg_segment(connected, tmp_path):
     assert np.array_equal(found["cat"], segmented(tmp_path / "c", "--classes", "cat") == 1)
 
 
-LIBRARY = """
-import json, sys, numpy as np
-from label_studio_sdk.converter.brush import decode_rle, mask2rle
-mask = np.load(sys.argv[1])
-print(json.dumps(mask2rle(mask.astype(np.uint8) * 255)))
-assert np.array_equal(decode_rle(json.loads(sys.argv[2])).reshape(*mask.shape, 4)[..., 3] == 255, mask)
-"""
-
-
 @pytest.mark.parametrize("share", [0.02, 0.5, 1.0])
 def test_our_brush_masks_are_the_bytes_of_label_studio_s_library(in_environment, tmp_path, share):
     mask = np.random.default_rng(0).random((37, 53)) < share
     np.save(tmp_path / "mask.npy", mask)
     ours = encode_brush(mask)
-    printed = in_environment("label-studio", LIBRARY, str(tmp_path / "mask.npy"), json.dumps(ours))
+    printed = in_environment("label-studio", "label_studio_brush.py", str(tmp_path / "mask.npy"), json.dumps(ours))
     assert json.loads(printed.splitlines()[-1]) == ours

@@ -14,7 +14,7 @@ LARGEST_REQUEST = 64 << 20  # bytes
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request in JSON: 400 with {"error": ...} for a request that cannot be used, 401 without the secret."""
+    """Answers one request in JSON: 400 with {"error": ...} for one that cannot be used, 401 without the secret."""
 
     server: "Server"
 

@@ -119,12 +119,7 @@ def segment(model: ISeg, state: ImageState, asked: Asked, config: LabelConfig) -
 
 def _regions(result: Segmentation, labels: Sequence[str], config: LabelConfig) -> list[dict[str, Any]]:
     """A brush region for each label that has a pixel."""
-    regions = []
-    for k, (label, score) in enumerate(zip(labels, result.each_score(), strict=True)):
-        region = result.mask == k + 1
-        if region.any():
-            regions.append(brush_region(region, label, config, result.mean_score(k, score)))
-    return regions
+    return [brush_region(region, labels[k], config, score) for k, region, score in result.each_found()]
 
 
 def brush_region(region: NDArray[np.bool_], label: str, config: LabelConfig, score: float) -> dict[str, Any]:
