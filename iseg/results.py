@@ -63,7 +63,7 @@ class Segmentation:
         return np.stack(list(self.each_score())) if len(self.maps) else np.zeros((0, *self.mask.shape), np.float32)
 
     def each_found(self) -> Iterator[tuple[int, NDArray[np.bool_], float]]:
-        """The labels that have a pixel: k of the k-th name, its region (H, W), the mean score of the region's pixels."""
+        """The labels that have a pixel: k of the k-th name, its region (H, W), the mean score of the region."""
         for k, score in enumerate(self.each_score()):
             region = self.mask == k + 1
             if region.any():

@@ -13,11 +13,20 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 INSIDE = Path(__file__).parent / "inside"  # scripts that run in those environments
+
+
+def pinned(*packages: str) -> list[str]:
+    """Requirements of packages of our extras with the versions of constraints.txt."""
+    lines = [line.split(";")[0].strip() for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()]
+    versions = dict(line.split("==") for line in lines if "==" in line)
+    return [f"{package}=={versions[package.split('[')[0]]}" for package in packages]
+
+
 REQUIREMENTS = {
     "label-studio": ["label-studio==1.23.2"],
-    "cvat": ["cvat-sdk[masks]==2.80.0", "cvat-cli==2.80.0"],
-    "fiftyone": ["fiftyone==1.22.1"],
-    "supervision": ["supervision==0.31.2"],
+    "cvat": pinned("cvat-sdk[masks]", "cvat-cli"),
+    "fiftyone": pinned("fiftyone"),
+    "supervision": pinned("supervision"),
     "notebook": ["nbclient==0.11.0", "nbformat==5.11.1", "ipykernel==7.4.0"],
 }
 
