@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import masks, refine
+from iseg.extras import import_extra
 from iseg.markov import Chain, MarkovMaps
 from iseg.recipe import Recipe
 from iseg.upsample import small_picture, upsampling_stride
+
+if TYPE_CHECKING:
+    import supervision
 
 KEPT_MATRICES = 3  # entropy-reduced matrices kept per pass
 
@@ -56,6 +61,33 @@ class Segmentation:
     def scores(self) -> NDArray[np.float32]:
         """(K, H, W) float32 in [0, 1]; made when asked for, since a large image pays 4 bytes a pixel for each class."""
         return np.stack(list(self.each_score())) if len(self.maps) else np.zeros((0, *self.mask.shape), np.float32)
+
+    def each_found(self) -> Iterator[tuple[int, NDArray[np.bool_], float]]:
+        """The labels that have a pixel: k of the k-th name, its region (H, W), the mean score of the region."""
+        for k, score in enumerate(self.each_score()):
+            region = self.mask == k + 1
+            if region.any():
+                yield k, region, float(score[region].mean())
+
+    def to_detections(self) -> "supervision.Detections":
+        """The N labels that have a pixel, as Roboflow's `supervision.Detections` (extra `supervision`).
+
+        mask (N, H, W) bool; xyxy (N, 4) in pixels, far edges exclusive; class_id (N,): k of the k-th name; confidence
+        (N,): the mean score of the mask's pixels; data["class_name"]: the names. Raises InputError without the package.
+        """
+        supervision = import_extra("supervision", "supervision", "to_detections")
+        found = list(self.each_found())
+        if not found:
+            return supervision.Detections.empty()
+        regions = np.stack([region for _, region, _ in found])
+        boxes = [[c.min(), r.min(), c.max() + 1, r.max() + 1] for r, c in map(np.nonzero, regions)]
+        return supervision.Detections(
+            xyxy=np.array(boxes, np.float32),
+            mask=regions,
+            class_id=np.array([k for k, _, _ in found]),
+            confidence=np.array([score for _, _, score in found], np.float32),
+            data={"class_name": np.array([self.names[k] for k, _, _ in found])},
+        )
 
 
 @dataclass

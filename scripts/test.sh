@@ -1,8 +1,15 @@
 #!/bin/sh
 # Sets up all that the tests need, then runs lint, types and the whole suite: sh scripts/test.sh [pytest arguments]
+# With --integrations as the first argument: only the tests with other tools (Label Studio, CVAT, FiftyOne, supervision,
+# the notebook), each in an environment of its own that the first run makes from PyPI (2 GB, some minutes).
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh dev,data,page
+
+if [ "${1:-}" = --integrations ]; then
+    shift
+    exec .venv/bin/python -m pytest --integrations -m integration tests/integrations "$@"
+fi
 
 # The page's tests drive Chromium; where it cannot be had they are skipped and say so.
 if ! command -v chromium >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then

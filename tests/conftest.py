@@ -11,9 +11,29 @@ import torch
 from fake_hub import Hub, running
 
 ROOT = Path(__file__).parent.parent
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--integrations", action="store_true", help="run the tests with real tools too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left = [item for item in items if item.get_closest_marker("integration")]
+    if left and not config.getoption("--integrations"):
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
+        config.stash[LEFT_OUT] = len(left)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if LEFT_OUT in config.stash:
+        count = config.stash[LEFT_OUT]
+        terminalreporter.write_line(f"{count} tests with real tools left out: sh scripts/test.sh --integrations")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "integration: needs a real tool in an environment of its own, made from PyPI")
     # the models of the tests are small: threads that wait for each other cost more than they save on a busy machine
     torch.set_num_threads(1)
 

@@ -38,7 +38,7 @@ LAYERS = [
     ["evaluate"],
     ["noc"],
     ["page"],
-    ["cli", "__init__", "__main__"],
+    ["cli", "integrations", "__init__", "__main__"],
 ]
 PURE = ["errors", "marks", *LAYERS[3]]
 HEAVY = {"diffusers", "transformers", "accelerate", "huggingface_hub", "yaml", "PIL", "cv2"}

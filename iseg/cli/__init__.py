@@ -15,9 +15,11 @@ COMMANDS = {
     "segment": "cut images into objects: by class words, points, a line or a box",
     "page": "serve the interactive page: points, scribbles, boxes and words in the browser",
     "clicks": "how many clicks objects take (NoC): a simulated user over a data set",
+    "label-studio": "serve as an ML backend of Label Studio: words, points and boxes in, brush masks out",
     "models": "list the backbones and whether their weights are at hand",
     "check": "check this machine and a model on it: what a bug report should hold",
 }
+HOMES = {"page": "iseg.page.main", "label-studio": "iseg.integrations.label_studio.main"}  # of those outside iseg.cli
 BAD_USAGE, INTERRUPTED = 2, 130
 
 
@@ -59,6 +61,6 @@ def _run(arguments: list[str]) -> int:
     for name, what in COMMANDS.items():
         commands.add_parser(name, help=what, add_help=False)
     parsed, _ = parser.parse_known_args(arguments[:1])
-    home = "iseg.page.main" if parsed.command == "page" else f"iseg.cli.{parsed.command}"
+    home = HOMES.get(parsed.command, f"iseg.cli.{parsed.command}")
     module = import_module(home)  # only what the command needs is imported
     return module.run(arguments[1:])

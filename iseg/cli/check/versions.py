@@ -11,6 +11,7 @@ import iseg
 from iseg.cli.check.report import Finding
 
 NAME = "iseg"
+ELSEWHERE = {"dev", "cvat", "fiftyone", "label-studio", "supervision"}  # for work on iseg itself, for other tools
 
 
 def items() -> Iterator[tuple[str, Callable[[], Finding]]]:
@@ -18,7 +19,7 @@ def items() -> Iterator[tuple[str, Callable[[], Finding]]]:
     yield "python", python
     yield "iseg", own
     try:
-        extras = set(metadata.metadata(NAME).get_all("Provides-Extra") or ()) - {"dev"}  # for work on iseg itself
+        extras = set(metadata.metadata(NAME).get_all("Provides-Extra") or ()) - ELSEWHERE
         needed = sorted(required(""))
     except Exception:  # no metadata, or nothing that could read it: "iseg" and "packages" say so
         yield "packages", lambda: Finding(f"{len(required(''))} are needed")

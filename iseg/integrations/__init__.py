@@ -1,0 +1,1 @@
+"""iseg inside the tools people label with: CVAT, Label Studio, FiftyOne."""
