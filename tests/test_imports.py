@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "iseg"
 # Each layer may import from itself and from earlier ones.
 LAYERS = [
     ["errors"],
-    ["extras", "finite", "texts", "marks", "notation"],
+    ["extras", "finite", "texts", "marks", "notation", "shards"],
     ["settings"],
     ["recipe"],
     [

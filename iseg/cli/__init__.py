@@ -13,6 +13,7 @@ from iseg.errors import InputError
 
 COMMANDS = {
     "segment": "cut images into objects: by class words, points, a line or a box",
+    "gather": "sum up the shards of a run: is all there, one summary, one score",
     "page": "serve the interactive page: points, scribbles, boxes and words in the browser",
     "models": "list the backbones and whether their weights are at hand",
     "check": "check this machine and a model on it: what a bug report should hold",

@@ -17,6 +17,7 @@ from iseg.extras import import_extra
 from iseg.notation import check_numbers, options_given
 from iseg.recipe import Recipe, load_recipe
 from iseg.settings import make_parser, parsed, refuse_null
+from iseg.shards import parse_shard
 from iseg.texts import is_file, read_yaml
 
 
@@ -132,6 +133,8 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, row: Backbone
         prompt = parse_prompt(given)
     if settings.clip is not None and settings.vocabulary is None:
         raise InputError("--clip was given without --vocabulary: expected both")
+    if settings.shard is not None:
+        parse_shard(settings.shard)
     save = _kinds(settings.save)
     check_maps(settings, prompt, save)
     for each in [prompt] if prompt else prompts.values():
