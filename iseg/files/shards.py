@@ -85,8 +85,8 @@ def read_shards(out: Path, count: int | None = None) -> list[dict[str, Any]]:
             if record[key] != records[0][key]:
                 differing = _differing(records[0], record)
                 raise InputError(
-                    f"{out}: shards 1/{total} and {index}/{total} are of runs that differ ({differing}): run one of them "
-                    "again with the settings of the other"
+                    f"{out}: shards 1/{total} and {index}/{total} are of runs that differ ({differing}): run one "
+                    "of them again with the settings of the other"
                 )
     return records
 

@@ -47,7 +47,7 @@ def command(images: Path, out: Path, *more: str) -> list[str]:
 
 
 def files(out: Path) -> dict[str, bytes]:
-    """All results; the image's place in time is in its own record, which is the same for both."""
+    """All results, without what says how and in which parts they were made."""
     hidden = {".lock", "shards", ".segment.yaml"}
     return {
         str(path.relative_to(out)): path.read_bytes()
