@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from iseg.attempt import memory_checked, reason
 from iseg.clip_maps.presence import ClipPresence
 from iseg.clip_maps.source import ClipSource
 from iseg.data.classes import LabelClass, ids_by_name
@@ -15,7 +16,7 @@ from iseg.errors import InputError
 from iseg.evaluate.job import Run
 from iseg.evaluate.outputs import folder_digest, remove
 from iseg.evaluate.records import make_records
-from iseg.evaluate.trouble import UNREADABLE, memory_checked, reason
+from iseg.evaluate.trouble import UNREADABLE
 from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.tagging import Tagger

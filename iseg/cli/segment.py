@@ -11,7 +11,7 @@ from iseg.cli.inputs import list_items
 from iseg.cli.say import say
 from iseg.cli.settings import Job, read_job
 from iseg.cli.stop import Stop
-from iseg.cli.worker import ImageFailed, Worker
+from iseg.cli.worker import LOG, ImageFailed, Worker
 from iseg.data.items import Item
 from iseg.errors import printable
 
@@ -54,7 +54,12 @@ def _run(job: Job, items: list[Item], several: bool, resume: bool) -> int:
     record = Record(kept=[item.name for item in items if item.name in done])
     with Stop().listening() as stop:
         try:
-            _each(Worker(job, stop), [item for item in items if item.name not in done], record, stop)
+            _each(
+                Worker(job, stop, Path(job.settings.out) / LOG),
+                [item for item in items if item.name not in done],
+                record,
+                stop,
+            )
         except KeyboardInterrupt:
             record.stopped = "interrupted"
             raise

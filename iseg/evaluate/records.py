@@ -7,11 +7,11 @@ from typing import Any
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from iseg.attempt import reason
 from iseg.data.items import Item
 from iseg.errors import InputError
 from iseg.evaluate.job import Run
 from iseg.evaluate.signals import finish_first
-from iseg.evaluate.trouble import reason
 from iseg.files.export import write_json
 
 Work = Callable[[Sequence[Item]], Iterator[dict[str, Any] | InputError]]
