@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from iseg.attempt import memory_checked, reason
 from iseg.clip_maps.presence import ClipPresence
 from iseg.clip_maps.source import ClipSource
 from iseg.data.classes import LabelClass, ids_by_name
@@ -15,7 +16,7 @@ from iseg.errors import InputError
 from iseg.evaluate.job import Run
 from iseg.evaluate.outputs import folder_digest, remove
 from iseg.evaluate.records import make_records
-from iseg.evaluate.trouble import UNREADABLE, memory_checked, reason
+from iseg.evaluate.trouble import UNREADABLE
 from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.tagging import Tagger
@@ -31,27 +32,34 @@ SHOWN_NAMES = 5
 def make_labels(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     """Write OUT/labels.json, {image: {class name: score}}, from the source of the settings; without scores they are 1.
 
+    A shard labels its own images, and the two files are in its folder.
+
     Returns {image: reason} of the images that could not be labelled, which are in OUT/labels_failures.json too. The
     next run tries them again.
 
     Raises InputError for a labels file that names unknown classes or lacks images, for CLIP that cannot be had, and if
     OUT holds labels of other settings.
     """
-    out, tagging, failures = Path(settings.out), settings.tagging, {}
+    out, place, tagging, failures = Path(settings.out), run.place, settings.tagging, {}
     lock = hold(settings, run.classes)
     try:
         if tagging.source == "tagclip":
             failures = tag_items(settings, run)
         if run.state.is_main_process:
-            write_json(out / LABELS, collect(tagging, run.items, run.classes, out))
-            if failures:
-                write_json(out / FAILURES, failures)
-            else:
-                remove(out / FAILURES)
+            save_labels(place, collect(tagging, run.mine, run.classes, out), failures)
         run.state.wait_for_everyone()
     finally:
         lock.close()
     return failures
+
+
+def save_labels(place: Path, labels: dict[str, dict[str, float]], failures: dict[str, str]) -> None:
+    """Write PLACE/labels.json, and labels_failures.json if there is something to say in it."""
+    write_json(place / LABELS, labels)
+    if failures:
+        write_json(place / FAILURES, failures)
+    else:
+        remove(place / FAILURES)
 
 
 def hold(settings: OpenVocabulary, classes: list[LabelClass]) -> FolderLock:

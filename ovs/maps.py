@@ -67,7 +67,8 @@ def segment_by_maps(settings: OpenVocabulary, run: Run) -> tuple[int, dict[str, 
 
     every = [entry.id for entry in run.classes]
     code = run.segment({item.name: every for item in run.items}, make_runner=make_runner)
-    return code, measure_presence(settings, run) if run.state.is_main_process else None
+    whole = settings.part is None and run.state.is_main_process
+    return code, measure_presence(settings, run) if whole else None
 
 
 def measure_presence(settings: OpenVocabulary, run: Run) -> dict[str, Any] | None:

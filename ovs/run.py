@@ -19,6 +19,7 @@ from ovs.maps import segment_by_maps
 from ovs.settings import OpenVocabulary, load_settings
 
 PROG = "python -m ovs.main"
+BOUND = "truth_labels"  # folder below OUT of the run with the labels of the truth
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,11 +43,12 @@ def run(settings: OpenVocabulary) -> int:
         if settings.upper_bound and any(item.label is None for item in opened.items):
             raise InputError("upper_bound is true, but the images have no truth masks: expected false")
         unlabelled = make_labels(settings, opened)
-        found = measure(settings, opened.items, opened.classes) if opened.state.is_main_process else None
+        whole = settings.part is None and opened.state.is_main_process
+        found = measure(settings, opened.items, opened.classes) if whole else None
         if found:
             print(quality_table(found))
         reasons = {name: f"not labelled: {reason}" for name, reason in unlabelled.items()}
-        code = opened.segment(read_labels(out / LABELS, opened.classes), reasons)
+        code = opened.segment(read_labels(opened.place / LABELS, opened.classes), reasons)
     if settings.upper_bound:
         code = max(code, _bound(settings, opened, found))
     return code
@@ -68,10 +70,10 @@ def run_maps(settings: OpenVocabulary) -> int:
 
 def _bound(settings: OpenVocabulary, opened: Run, found: dict[str, Any] | None) -> int:
     """Segment once more with the labels of the truth, and compare."""
-    out, bound = Path(settings.out), Path(settings.out) / "truth_labels"
+    out, bound = Path(settings.out), Path(settings.out) / BOUND
     opened.say("\nUpper bound: the classes of the truth as labels")
     code = evaluate(replace(settings, out=str(bound), maps="cross"))
-    if opened.state.is_main_process:
+    if opened.state.is_main_process and settings.part is None:
         compare(out, bound, found)
     return code
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from iseg.clip_maps import ClipMaps, chosen_preset
 from iseg.data.classes import LabelClass
@@ -54,6 +54,7 @@ class OpenVocabulary(Evaluation):
     clip_maps: ClipMaps = field(default_factory=ClipMaps)
     clip_presets: dict[str, dict[str, Any]] = field(default_factory=dict)
     clip_preset: str | None = None
+    entry: ClassVar[str] = "ovs"
 
     def decides(self) -> dict[str, Any]:
         """What of CLIP's maps decides the masks; CLIP is known by its weights."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from iseg.errors import InputError
 from iseg.evaluate import exit_code
 from iseg.evaluate.config import variants
 from iseg.evaluate.score import markdown, percent
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def sweep(settings: OpenVocabulary) -> int:
-    """Evaluate every combination, then show them beside each other."""
+    """Evaluate every combination, then show them beside each other. Raises InputError for one that is to be a shard."""
+    if settings.part is not None:
+        raise InputError("a sweep was given --shard: expected a whole run, e.g. with --limit 100")
     settings = replace(settings, sweep={**SWEEP, **settings.sweep}, upper_bound=False)
     code = run(settings)
     report(settings)

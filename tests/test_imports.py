@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "iseg"
 # Each layer may import from itself and from earlier ones.
 LAYERS = [
     ["errors"],
-    ["extras", "finite", "texts", "marks", "notation", "shards"],
+    ["ahead", "extras", "finite", "texts", "marks", "notation", "shards"],
     ["settings"],
     ["recipe"],
     [
@@ -31,14 +31,14 @@ LAYERS = [
     ],
     ["results"],
     ["backbones", "files"],
-    ["marked", "passes", "pieces", "solve", "state"],
+    ["attempt", "marked", "passes", "pieces", "solve", "state"],
     ["pipeline"],
     ["tagging", "data"],
     ["clip_maps"],
     ["evaluate"],
     ["noc"],
     ["page"],
-    ["cli", "integrations", "__init__", "__main__"],
+    ["cli", "integrations", "label", "__init__", "__main__"],
 ]
 PURE = ["errors", "marks", *LAYERS[3]]
 HEAVY = {"diffusers", "transformers", "accelerate", "huggingface_hub", "yaml", "PIL", "cv2"}

@@ -13,6 +13,9 @@ from iseg.errors import InputError
 
 COMMANDS = {
     "segment": "cut images into objects: by class words, points, a line or a box",
+    "label": "label many images on a cluster: manifest or bucket -> parquet",
+    "unpack": "rows of iseg label -> mask PNGs or one COCO JSON",
+    "gather": "sum up the shards of a run: is all there, one summary, one score",
     "page": "serve the interactive page: points, scribbles, boxes and words in the browser",
     "clicks": "how many clicks objects take (NoC): a simulated user over a data set",
     "label-studio": "serve as an ML backend of Label Studio: words, points and boxes in, brush masks out",

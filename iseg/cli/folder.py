@@ -80,30 +80,39 @@ def _by_weights(
     return named[0], named[1]
 
 
+def decides(job: Job) -> dict[str, Any]:
+    """The settings that decide the results of all images."""
+    if job.prompt is not None:
+        return deciding(job, job.prompt)
+    own = {str(image): prompt.described() for image, prompt in sorted(job.prompts.items())}
+    return {**deciding(job, Prompt()), "prompt": own}
+
+
 def hold(job: Job) -> FolderLock:
     """Hold OUT for a run over several images; runs of the same settings may share it.
 
     Raises InputError with the difference if a run of other settings is on there, and for a folder that cannot be
     written. The settings lie in OUT/.segment.yaml, for the message to another run.
     """
-    if job.prompt is not None:
-        decides = deciding(job, job.prompt)
-    else:
-        own = {str(image): prompt.described() for image, prompt in sorted(job.prompts.items())}
-        decides = {**deciding(job, Prompt()), "prompt": own}
     how = {"model": job.settings.model, "out": job.settings.out}
-    return claim(Path(job.settings.out) / SETTINGS, decides, how, lambda: 0, "results")[0]
+    return claim(Path(job.settings.out) / SETTINGS, decides(job), how, lambda: 0, "results")[0]
 
 
 def write_summary(job: Job, items: list[Item], record: Record) -> None:
     """OUT/summary.json, and OUT/coco.json if that was asked for. Raises InputError where they cannot be written."""
-    out = Path(job.settings.out)
+    write_summary_of(Path(job.settings.out), head(job, len(items)), "coco" in job.save, items, record)
+
+
+def head(job: Job, images: int) -> dict[str, Any]:
+    """How a summary begins."""
+    return {"iseg": __version__, "model": job.settings.model, "notice": job.note, "images": images}
+
+
+def write_summary_of(out: Path, head: dict[str, Any], coco_too: bool, items: list[Item], record: Record) -> None:
+    """The files of `write_summary` without its settings."""
     tried = {*record.done, *record.kept, *record.failed}
     summary: dict[str, Any] = {
-        "iseg": __version__,
-        "model": job.settings.model,
-        "notice": job.note,
-        "images": len(items),
+        **head,
         "done": record.done,
         "kept": record.kept,
         "failed": record.failed,
@@ -111,7 +120,7 @@ def write_summary(job: Job, items: list[Item], record: Record) -> None:
         "stopped": record.stopped,
     }
     write_json(out / "summary.json", summary)
-    if "coco" in job.save:
+    if coco_too:
         finished = {*record.done, *record.kept}
         write_json(out / "coco.json", coco.join(_coco_parts(out, [item for item in items if item.name in finished])))
 

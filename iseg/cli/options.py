@@ -48,6 +48,7 @@ class Segment:
         animation: format of the animation.
         resume: keep what is done already with the same settings. By default for folders and several images, where
             results of other settings are an error; false makes all anew.
+        shard: I/N: only the I-th of N parts of the images, split by name; `iseg gather OUT` sums all parts up.
     """
 
     classes: str | list[str] | None = None
@@ -73,3 +74,4 @@ class Segment:
     save: str | list[str] = "mask,overlay"
     animation: Literal["webp", "gif"] = "webp"
     resume: bool | None = None
+    shard: str | None = None

@@ -11,7 +11,7 @@ from iseg.cli.inputs import list_items
 from iseg.cli.say import say
 from iseg.cli.settings import Job, read_job
 from iseg.cli.stop import Stop
-from iseg.cli.worker import ImageFailed, Worker
+from iseg.cli.worker import LOG, ImageFailed, Worker
 from iseg.data.items import Item
 from iseg.errors import printable
 
@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     from iseg.cli.outputs import longest_ending
 
     items = list_items(job.images, Path(job.settings.out), longest_ending(job.save))
-    several = len(items) > 1 or any(Path(given).is_dir() for given in job.images)
+    several = len(items) > 1 or job.settings.shard is not None or any(Path(given).is_dir() for given in job.images)
     resume = several if job.settings.resume is None else job.settings.resume
     with hold(job) if several else nullcontext():
         return _run(job, items, several, resume)
@@ -45,20 +45,27 @@ def run(arguments: list[str]) -> int:
 
 def _run(job: Job, items: list[Item], several: bool, resume: bool) -> int:
     from iseg.cli.folder import Record, find_done, write_summary
+    from iseg.cli.sharded import begin, end
 
+    items = begin(job, items)
     done = find_done(job, items) if resume else set()
     if done:
         say(f"{len(done)} of {len(items)} images were segmented before with the same settings: they are kept")
     record = Record(kept=[item.name for item in items if item.name in done])
     with Stop().listening() as stop:
         try:
-            _each(Worker(job, stop), [item for item in items if item.name not in done], record, stop)
+            _each(
+                Worker(job, stop, Path(job.settings.out) / LOG),
+                [item for item in items if item.name not in done],
+                record,
+                stop,
+            )
         except KeyboardInterrupt:
             record.stopped = "interrupted"
             raise
         finally:
-            if several and (record.done or record.failed or record.kept):
-                write_summary(job, items, record)
+            if several and (record.done or record.failed or record.kept or job.settings.shard):
+                (end if job.settings.shard else write_summary)(job, items, record)
     if several:
         _sum_up(job, items, record)
     if stop.asked:
@@ -98,6 +105,8 @@ def _sum_up(job: Job, items: list[Item], record: "Record") -> None:
         say(f"{finished} images done: results are in {job.settings.out}")
     else:
         say(f"{finished} of {len(items)} images done, {len(record.failed)} failed: results are in {job.settings.out}")
+    if job.settings.shard:
+        say(f"shard {job.settings.shard}: `iseg gather {job.settings.out}` sums up all shards")
     for reason in record.failed.values():
         say(f"  {reason}")
     if job.note:

@@ -17,6 +17,7 @@ from iseg.extras import import_extra
 from iseg.notation import check_numbers, options_given
 from iseg.recipe import Recipe, load_recipe
 from iseg.settings import make_parser, parsed, refuse_null
+from iseg.shards import parse_shard
 from iseg.texts import is_file, read_yaml
 
 
@@ -56,8 +57,11 @@ class Job:
         return None if self.prompt is None else self.prompt.vocabulary
 
 
-def read_job(arguments: list[str]) -> Job:
-    """Parse and check. Raises InputError; SystemExit for --help and --print_config."""
+def read_job(arguments: list[str], free: bool = False) -> Job:
+    """Parse and check. Raises InputError; SystemExit for --help and --print_config.
+
+    free: nothing to look for need be given; the job then has no prompt.
+    """
     first = LineParser(add_help=False, allow_abbrev=False)
     for option in ("--config", "--model", "--backbone", "--recipe"):
         first.add_argument(option)
@@ -86,7 +90,7 @@ def read_job(arguments: list[str]) -> Job:
         refuse_null(kind, values)
     settings = Segment(**{field.name: values[field.name] for field in fields(Segment)} | {"model": model})
     recipe = Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
-    return _checked(values.images or [], settings, recipe, row, note)
+    return _checked(values.images or [], settings, recipe, row, note, free)
 
 
 def _read_config(path: str | None) -> dict[str, Any]:
@@ -114,7 +118,9 @@ def choose_model(given: str | None) -> tuple[str, str | None]:
     return "sd21-base", None
 
 
-def _checked(images: list[str], settings: Segment, recipe: Recipe, row: BackboneRow, note: str | None) -> Job:
+def _checked(
+    images: list[str], settings: Segment, recipe: Recipe, row: BackboneRow, note: str | None, free: bool = False
+) -> Job:
     if not images and settings.prompts is None:
         raise InputError(
             "no image was given: expected image files or folders, e.g. iseg segment photo.jpg --classes cat"
@@ -128,10 +134,12 @@ def _checked(images: list[str], settings: Segment, recipe: Recipe, row: Backbone
         prompts = read_prompts(Path(settings.prompts))
         images = images or [str(path) for path in prompts]
         prompts = {path.resolve(): each for path, each in prompts.items()}
-    else:
+    elif not free or any(value is not None for value in given.values()):
         prompt = parse_prompt(given)
     if settings.clip is not None and settings.vocabulary is None:
         raise InputError("--clip was given without --vocabulary: expected both")
+    if settings.shard is not None:
+        parse_shard(settings.shard)
     save = _kinds(settings.save)
     check_maps(settings, prompt, save)
     for each in [prompt] if prompt else prompts.values():

@@ -38,11 +38,18 @@ class ImageFailed(Exception):
 
 
 class Worker:
-    """Segments images one by one; the model is loaded when the first image has been read."""
+    """Segments images one by one; the model is loaded when the first image has been read.
 
-    def __init__(self, job: Job, stop: Stop | None = None) -> None:
+    Args:
+        job: the settings.
+        stop: what signals ask for.
+        log: where traces of errors of the code go; None: nowhere.
+    """
+
+    def __init__(self, job: Job, stop: Stop | None = None, log: Path | None = None) -> None:
         self.job = job
         self._stop = stop
+        self._log = log
         self._model: ISeg | None = None
         self._tagger: Tagger | None = None
         self._source: ClipSource | None = None
@@ -52,54 +59,53 @@ class Worker:
 
         Raises ImageFailed for what is wrong with this image, InputError for what would stop every other image too.
         """
+        from iseg.cli.outputs import describe, save_results
         from iseg.files.images import read_image
 
         try:
             image = read_image(item.image)
             prompt = self.job.prompt_for(item.image)
-            mask = prompt.check((image.shape[0], image.shape[1]))
         except (InputError, OSError, MemoryError) as error:
-            raise _failed(item, error) from None
-        model = self._load()
-        try:
-            return self._segment(model, item, prompt, image, mask)
-        except ImageFailed:
-            raise
-        except InputError as error:
-            raise _failed(item, error) from None
-        except MemoryError as error:
-            raise ImageFailed(f"{item.image}: not enough memory: try --device cpu or a smaller image") from error
-        except Exception as error:
-            raise self._unexpected(item, error) from error
-
-    def _segment(
-        self, model: "ISeg", item: Item, prompt: Prompt, image: "NDArray[np.uint8]", mask: "NDArray[np.bool_] | None"
-    ) -> str:
-        from iseg.cli.outputs import describe, save_results
-
-        result = self._result(model, item, prompt, image, mask)
+            raise _failed(str(item.image), error) from None
+        result = self.result(str(item.image), image, prompt)
         with self._stop.writing() if self._stop else nullcontext():
             try:
-                first = save_results(self.job, item, prompt, image, result, model.backbone)
+                first = save_results(self.job, item, prompt, image, result, self._load().backbone)
             except InputError as error:
                 raise ImageFailed(str(error), own=False) from None
         return f"{item.image} -> {first}: {describe(result)}"
 
-    def _result(
-        self, model: "ISeg", item: Item, prompt: Prompt, image: "NDArray[np.uint8]", mask: "NDArray[np.bool_] | None"
-    ) -> "Segmentation":
-        import torch
+    def result(self, name: str, image: "NDArray[np.uint8]", prompt: Prompt) -> "Segmentation":
+        """Segment an image (H, W, 3) of this name.
 
-        asked: dict[str, Any] = prompt.arguments()
+        Raises ImageFailed for what is wrong with this image, InputError for what would stop every other image too.
+        """
+        from iseg.attempt import NoMemory, attempt
+
         try:
-            if self._source is not None:
-                return self._by_maps(model, self._source, image)
-            model.set_image(image)
-            if prompt.vocabulary is not None:
-                asked["classes"] = self._words_in(image)
-            return model.segment(**asked, mask=mask, trajectory="animation" in self.job.save)
-        except torch.cuda.OutOfMemoryError as error:
-            raise ImageFailed(f"{item.image}: not enough memory: try --device cpu or a smaller image") from error
+            mask = prompt.check((image.shape[0], image.shape[1]))
+        except (InputError, OSError, MemoryError) as error:
+            raise _failed(name, error) from None
+        model = self._load()
+        try:
+            return attempt(model.backbone, lambda: self._result(model, image, prompt, mask))
+        except NoMemory as error:
+            raise ImageFailed(f"{name}: not enough memory: try --device cpu or a smaller image") from error
+        except InputError as error:
+            raise _failed(name, error) from None
+        except Exception as error:
+            raise self._unexpected(name, error) from error
+
+    def _result(
+        self, model: "ISeg", image: "NDArray[np.uint8]", prompt: Prompt, mask: "NDArray[np.bool_] | None"
+    ) -> "Segmentation":
+        asked: dict[str, Any] = prompt.arguments()
+        if self._source is not None:
+            return self._by_maps(model, self._source, image)
+        model.set_image(image)
+        if prompt.vocabulary is not None:
+            asked["classes"] = self._words_in(image)
+        return model.segment(**asked, mask=mask, trajectory="animation" in self.job.save)
 
     def _by_maps(self, model: "ISeg", source: "ClipSource", image: "NDArray[np.uint8]") -> "Segmentation":
         """The words of the vocabulary that CLIP's maps find in an image."""
@@ -107,18 +113,19 @@ class Worker:
 
         return segment_words(model, source, image, self.job.vocabulary or [], self.job.settings.maps).result
 
-    def _unexpected(self, item: Item, error: Exception) -> ImageFailed:
+    def _unexpected(self, name: str, error: Exception) -> ImageFailed:
         """An error of the code or the device: its trace goes to a file."""
         from iseg.files.export import write_bytes
 
-        path = Path(self.job.settings.out) / LOG
-        try:
-            write_bytes(path, traceback.format_exc().encode(errors="backslashreplace"))
-            where = f"the trace is in {path}"
-        except InputError as unwritten:
-            where = f"its trace could not be kept: {unwritten}"
+        where = "its trace is not kept"
+        if self._log is not None:
+            try:
+                write_bytes(self._log, traceback.format_exc().encode(errors="backslashreplace"))
+                where = f"the trace is in {self._log}"
+            except InputError as unwritten:
+                where = f"its trace could not be kept: {unwritten}"
         kind = type(error).__name__
-        return ImageFailed(f"{item.image}: {kind}: {printable(error, 160)}; {where}; please report it", own=False)
+        return ImageFailed(f"{name}: {kind}: {printable(error, 160)}; {where}; please report it", own=False)
 
     def _words_in(self, image: "NDArray[np.uint8]") -> list[str] | None:
         """The words of the vocabulary that CLIP finds in an image; None if no vocabulary was given."""
@@ -156,6 +163,6 @@ def load_tagger(job: Job) -> "Tagger":
     return tagger_for(job.row.name, job.settings.clip, job.settings.device)
 
 
-def _failed(item: Item, error: Exception) -> ImageFailed:
+def _failed(name: str, error: Exception) -> ImageFailed:
     message = str(error) or "not enough memory"
-    return ImageFailed(message if message.startswith(str(item.image)) else f"{item.image}: {message}")
+    return ImageFailed(message if message.startswith(name) else f"{name}: {message}")

@@ -5,7 +5,7 @@ import itertools
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from jsonargparse import ArgumentError
 
@@ -14,6 +14,7 @@ from iseg.errors import InputError, echo
 from iseg.notation import check_numbers, options_given
 from iseg.recipe import Recipe
 from iseg.settings import find_config, make_parser, read_yaml
+from iseg.shards import parse_shard
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Evaluation:
         batch_size: images per pass.
         readers: threads that read images ahead of the model.
         limit: only the first images of the split.
+        shard: I/N: only the I-th of N parts of the images, split by name; `iseg gather OUT` makes one run of all parts.
         save_scores: keep the score maps (float16) in OUT/scores.
         variants: {name: settings of the recipe}: evaluated side by side, each in its own folder below OUT.
         sweep: {setting of the recipe: values}: every combination becomes a variant.
@@ -80,9 +82,16 @@ class Evaluation:
     batch_size: int = 1
     readers: int = 4
     limit: int | None = None
+    shard: str | None = None
     save_scores: bool = False
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     sweep: dict[str, list[Any]] = field(default_factory=dict)
+    entry: ClassVar[str] = "evaluate"  # which entry gathers its shards, see `iseg.cli.gather`
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """The shard (I, N), or None for all images."""
+        return None if self.shard is None else parse_shard(self.shard)
 
     def decides(self) -> dict[str, Any]:
         """Settings of a kind of evaluation that decide the masks, too, as plain values."""
@@ -93,6 +102,7 @@ class Evaluation:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected at least 1")
+        _ = self.part  # a shard that there cannot be is told of at once
 
 
 AnyEvaluation = TypeVar("AnyEvaluation", bound=Evaluation)
@@ -147,6 +157,21 @@ def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] =
         except (ArgumentError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise InputError(f"{where}: {_one_line(error)}") from None
     return _applied(evaluation, path)
+
+
+def restored(kind: type[AnyEvaluation], values: dict[str, Any], where: str) -> AnyEvaluation:
+    """Settings out of `dataclasses.asdict` of them, or of a kind that has more, that went through JSON.
+
+    Raises InputError naming `where`.
+    """
+    parser = make_parser()
+    parser.add_class_arguments(kind, None)
+    known = {entry.name: values[entry.name] for entry in fields(kind) if entry.name in values}
+    try:
+        settings = parser.instantiate(parser.parse_object(known))
+        return kind(**{entry.name: settings[entry.name] for entry in fields(kind)})
+    except (ArgumentError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise InputError(f"{where}: {_one_line(error)}") from None
 
 
 def _one_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from iseg.evaluate.config import Evaluation, Variant, computed, variants
 from iseg.evaluate.labels import RunLabels
 from iseg.evaluate.loading import Outcome
 from iseg.evaluate.outputs import Outputs
-from iseg.evaluate.report import report
+from iseg.evaluate.report import report, sum_up
 from iseg.evaluate.run import Runner
 from iseg.evaluate.trouble import logged
+from iseg.files import shards
 from iseg.pipeline import ISeg
+from iseg.shards import in_shard
 
 WAIT = timedelta(days=30)  # a process that is done early waits for the others
 
@@ -62,6 +64,27 @@ class Run:
     device: str
     outputs: list[tuple[Variant, Outputs]]
 
+    @property
+    def batches(self) -> list[list[Item]]:
+        """The batches of this run's shard, dealt by the name of their first image.
+
+        They are cut before they are dealt: what a batch holds, and so what is computed, is the same in any shard.
+        """
+        step, part = self.evaluation.batch_size, self.evaluation.part
+        every = [self.items[start : start + step] for start in range(0, len(self.items), step)]
+        return every if part is None else [batch for batch in every if in_shard(batch[0].name, *part)]
+
+    @property
+    def mine(self) -> list[Item]:
+        """The images of this run's shard; all of them without one."""
+        return [item for batch in self.batches for item in batch]
+
+    @property
+    def place(self) -> Path:
+        """Where files about the whole run go: OUT, or the folder of the shard below it."""
+        out, part = Path(self.evaluation.out), self.evaluation.part
+        return out if part is None else shards.shard_folder(out, part)
+
     def say(self, line: str) -> None:
         """Print, in one of the processes."""
         if self.state.is_main_process:
@@ -81,15 +104,16 @@ class Run:
             make_runner: `Runner`, or what makes one that works in another way.
         """
         labels, folders = RunLabels(self.classes, by_image, unlabelled), [folder for _, folder in self.outputs]
-        done = sum(labels.finished(item, folders) for item in self.items)
-        changed = sum(labels.changed(item, folders) for item in self.items)
+        mine = self.mine
+        done = sum(labels.finished(item, folders) for item in mine)
+        changed = sum(labels.changed(item, folders) for item in mine)
         self.state.wait_for_everyone()  # all processes have looked before the first one writes
         if done:
-            self.say(f"{done} of {len(self.items)} images were segmented before with the same configuration: kept")
+            self.say(f"{done} of {len(mine)} images were segmented before with the same configuration: kept")
         if changed:
-            self.say(f"{changed} of {len(self.items)} images have other labels than before: they are segmented again")
+            self.say(f"{changed} of {len(mine)} images have other labels than before: they are segmented again")
         outcome = Outcome()
-        if done < len(self.items):
+        if done < len(mine):
             evaluation = self.evaluation
             seg = ISeg.from_pretrained(
                 evaluation.model,
@@ -104,18 +128,22 @@ class Run:
         if not self.state.is_main_process:
             for folder in folders:
                 folder.close()
-        outcome = merge(gather_object([outcome]))  # also waits until every process is done
+        outcome = merge(gather_object([outcome]), mine)  # also waits until every process is done
         code = 0
         if self.state.is_main_process:
-            code = report(self.evaluation, self.items, self.classes, self.outputs, outcome)
+            code = self.conclude(outcome)
         self.state.wait_for_everyone()
         return code
 
+    def conclude(self, outcome: Outcome) -> int:
+        """Score and report the run; of a shard note what became of it. Returns the exit code."""
+        if self.evaluation.part is None:
+            return report(self.evaluation, self.items, self.classes, self.outputs, outcome)
+        return finish_shard(self, outcome)
+
     def _share(self) -> list[list[Item]]:
         """The batches of this process."""
-        step = self.evaluation.batch_size
-        batches = [self.items[start : start + step] for start in range(0, len(self.items), step)]
-        return batches[self.state.process_index :: self.state.num_processes]
+        return self.batches[self.state.process_index :: self.state.num_processes]
 
 
 @contextmanager
@@ -134,6 +162,7 @@ def open_run(evaluation: Evaluation) -> Iterator[Run]:
                 check_names(folder, run.known, str(evaluation.data.root))
             run.outputs.append((variant, folder))
         hold(run)
+        begin_shard(run)
         yield run
 
 
@@ -184,11 +213,42 @@ def hold(run: Run) -> None:
                     f"{how['precision']}; --dtype keeps to one precision")  # fmt: skip
 
 
-def merge(outcomes: Sequence[Outcome]) -> Outcome:
-    """The outcomes of all processes as one."""
+def begin_shard(run: Run) -> None:
+    """Note that the run's shard, if it is of one, is worked on."""
+    if run.evaluation.part is not None and run.state.is_main_process:
+        shards.begin(Path(run.evaluation.out), run.evaluation.part, shard_record(run, Outcome()))
+
+
+def finish_shard(run: Run, outcome: Outcome) -> int:
+    """Note what became of the run's shard, for `iseg gather`, and print it. Returns the exit code."""
+    part, total = run.evaluation.part, len(run.mine)
+    assert part is not None
+    shards.finish(Path(run.evaluation.out), part, shard_record(run, outcome), outcome.stopped)
+    run.say(f"shard {part[0]}/{part[1]}: {total} of {len(run.items)} images; `iseg gather {run.evaluation.out}` scores "
+            "all shards")  # fmt: skip
+    return sum_up(outcome.failures, total, outcome.stopped)
+
+
+def shard_record(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """What `iseg gather` is told of the run's shard."""
+    evaluation = run.evaluation
+    return {
+        "kind": evaluation.entry,
+        "plan": shards.plan((item.name for item in run.items), batch_size=evaluation.batch_size),
+        "settings": asdict(evaluation),
+        "failures": outcome.failures,
+        "skipped": outcome.skipped,
+    }
+
+
+def merge(outcomes: Sequence[Outcome], items: Sequence[Item]) -> Outcome:
+    """The outcomes of all processes as one, in the order of the images."""
     total = Outcome()
     for outcome in outcomes:
         total.failures |= outcome.failures
         total.skipped += outcome.skipped
         total.stopped = total.stopped or outcome.stopped
+    order = {item.name: position for position, item in enumerate(items)}
+    total.failures = dict(sorted(total.failures.items(), key=lambda failure: order[failure[0]]))
+    total.skipped.sort(key=order.__getitem__)
     return total

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iseg.attempt import reason
 from iseg.data.items import Item
 from iseg.data.read import read_pair
 from iseg.evaluate.config import Variant
 from iseg.evaluate.labels import RunLabels
 from iseg.evaluate.outputs import Outputs
-from iseg.evaluate.trouble import UNREADABLE, reason
+from iseg.evaluate.trouble import UNREADABLE
 from iseg.pipeline import ISeg
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from iseg.attempt import reason
 from iseg.data.items import Item
 from iseg.errors import InputError
 from iseg.evaluate.job import Run
 from iseg.evaluate.signals import finish_first
-from iseg.evaluate.trouble import reason
 from iseg.files.export import write_json
 
 Work = Callable[[Sequence[Item]], Iterator[dict[str, Any] | InputError]]
@@ -31,10 +31,11 @@ def make_records(run: Run, folder: Path, work: Work, done: str, desc: str) -> di
     Raises Ended when a signal came, after the image at hand was saved.
     """
     state = run.state
-    missing = [item for item in run.items if not (folder / f"{item.name}.json").is_file()]
-    if len(missing) < len(run.items):
-        kept = len(run.items) - len(missing)
-        run.say(f"{kept} of {len(run.items)} images were {done} before with the same settings: kept")
+    every = run.mine
+    missing = [item for item in every if not (folder / f"{item.name}.json").is_file()]
+    if len(missing) < len(every):
+        kept = len(every) - len(missing)
+        run.say(f"{kept} of {len(every)} images were {done} before with the same settings: kept")
     state.wait_for_everyone()  # all processes have looked before the first one writes
     mine = missing[state.process_index :: state.num_processes]
     failures: dict[str, str] = {}

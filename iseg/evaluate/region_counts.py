@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from iseg.ahead import read_ahead
+from iseg.attempt import memory_checked, reason
 from iseg.data.items import Item
 from iseg.data.read import read_label, read_stored
 from iseg.errors import InputError
-from iseg.evaluate.ahead import read_ahead
 from iseg.evaluate.job import Run
 from iseg.evaluate.matching import Counts, count_pairs
-from iseg.evaluate.trouble import UNREADABLE, memory_checked, reason
+from iseg.evaluate.trouble import UNREADABLE
 from iseg.pipeline import ISeg
 from iseg.regions import RegionSettings
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from iseg.data.items import Item
 from iseg.errors import InputError
 from iseg.evaluate.config import Evaluation, computed
-from iseg.evaluate.job import Run, describe, start
+from iseg.evaluate.job import Run, begin_shard, describe, finish_shard, start
+from iseg.evaluate.loading import Outcome
 from iseg.evaluate.matching import Counts, DatasetCounts, MatchedCounts
 from iseg.evaluate.outputs import CONFIG
 from iseg.evaluate.records import make_records
@@ -39,6 +40,7 @@ class RegionEvaluation(Evaluation):
 
     regions: dict[str, dict[str, Any]] = field(default_factory=dict)
     side: int = 512
+    entry: ClassVar[str] = "regions"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,12 +80,17 @@ def evaluate_regions(evaluation: RegionEvaluation) -> int:
     with ExitStack() as held, logged(out):
         lock = hold(run, evaluation, ways)
         held.callback(lock.close)
+        begin_shard(run)
 
         def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
             return find_all(run, evaluation.side, ways, mine)
 
         failures = make_records(run, out / COUNTS, work, "cut into regions", "regions")
-        code = _report(evaluation, run, ways, failures) if run.state.is_main_process else 0
+        code = 0
+        if run.state.is_main_process and evaluation.part is not None:
+            code = finish_shard(run, Outcome(failures))
+        elif run.state.is_main_process:
+            code = report_regions(evaluation, run, failures)
         run.state.wait_for_everyone()
     return code
 
@@ -105,9 +112,9 @@ def hold(run: Run, evaluation: RegionEvaluation, ways: dict[str, RegionSettings]
     return claim(out / CONFIG, depends, how, counted, "counts", {"dtype": "precision"})[0]
 
 
-def _report(evaluation: RegionEvaluation, run: Run, ways: dict[str, RegionSettings], failures: dict[str, str]) -> int:
+def report_regions(evaluation: RegionEvaluation, run: Run, failures: dict[str, str]) -> int:
     """Match and add up what was recorded, write and print it. Returns the exit code."""
-    out, classes = Path(evaluation.out), len(run.classes)
+    ways, out, classes = evaluation.ways(), Path(evaluation.out), len(run.classes)
     totals = {name: _Way(MatchedCounts(classes), DatasetCounts(classes)) for name in ways}
     for item in run.items:
         if item.name not in failures:

@@ -4,7 +4,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -12,17 +11,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from iseg.ahead import read_ahead
+from iseg.attempt import NoMemory, attempt, memory_checked, reason
 from iseg.data.classes import LabelClass
 from iseg.data.items import Item
-from iseg.errors import InputError, NotFinite
-from iseg.evaluate.ahead import read_ahead
+from iseg.errors import InputError
 from iseg.evaluate.config import Variant
 from iseg.evaluate.labels import RunLabels
 from iseg.evaluate.loading import Loaded, Loader, Outcome
 from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.evaluate.outputs import Outputs
 from iseg.evaluate.signals import finish_first
-from iseg.evaluate.trouble import NoMemory, memory_checked, reason
 from iseg.pipeline import ISeg
 from iseg.results import Segmentation
 from iseg.solve import solve
@@ -114,24 +113,20 @@ class Runner:
                     self.most = allowed
             waiting, singly = waiting[len(part) :], max(0, singly - 1)
 
-    def _attempt(self, loaded: list[Loaded], writer: ThreadPoolExecutor, wide: bool = False) -> Trouble | None:
-        """Segment images at once. Returns what an image or memory is to blame for; anything else is raised.
+    def _attempt(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> Trouble | None:
+        """Segment images at once. Returns what an image or memory is to blame for; anything else is raised."""
 
-        An image whose maps are not finite is tried once more, `wide`: in float32.
-        """
+        def work() -> None:
+            named = [one for one in loaded if one.class_ids]
+            for one in loaded:
+                if not one.class_ids:
+                    self._save_empty(one, writer)
+            if named:
+                self._segment_together(named, writer)
+
         try:
-            with memory_checked(), self.seg.backbone.widened() if wide else nullcontext():
-                named = [one for one in loaded if one.class_ids]
-                for one in loaded:
-                    if not one.class_ids:
-                        self._save_empty(one, writer)
-                if named:
-                    self._segment_together(named, writer)
+            attempt(self.seg.backbone, work, again=len(loaded) == 1)
             return None
-        except NotFinite as error:
-            if len(loaded) == 1 and not wide:
-                return self._attempt(loaded, writer, wide=True)
-            trouble = Trouble(reason(error), False)
         except InputError as error:
             trouble = Trouble(reason(error), isinstance(error, NoMemory))
         if trouble.memory and torch.cuda.is_available():  # the exception is gone, and with it what it kept alive

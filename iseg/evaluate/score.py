@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from iseg.ahead import read_ahead
+from iseg.attempt import reason
 from iseg.data.classes import LabelClass
 from iseg.data.items import Item
 from iseg.data.labels import present
 from iseg.data.read import read_label, read_truth
 from iseg.errors import InputError
-from iseg.evaluate.ahead import read_ahead
 from iseg.evaluate.metrics import ConfusionMatrix
-from iseg.evaluate.trouble import UNREADABLE, reason
+from iseg.evaluate.trouble import UNREADABLE
 from iseg.files.export import write_bytes, write_json
 
 READERS = 4

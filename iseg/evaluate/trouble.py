@@ -1,4 +1,4 @@
-"""Whose trouble an exception is: one image's, the memory's, or the code's, which ends a run."""
+"""What ends a run: errors of the code, not of an image (`UNREADABLE`) or of memory (`iseg.attempt`)."""
 
 import struct
 import traceback
@@ -9,18 +9,11 @@ from pathlib import Path
 import cv2
 from PIL import Image
 
+from iseg.attempt import reason
 from iseg.errors import InputError
 from iseg.files.export import write_bytes
 
 LOG = "error.log"
-# What libraries raise where memory ends; torch's own exceptions are RuntimeErrors.
-NO_MEMORY = (
-    "out of memory",
-    "not enough memory: you tried to allocate",
-    "defaultcpuallocator",
-    "alloc_failed",  # cuBLAS, cuDNN
-    "insufficient memory",  # OpenCV
-)
 # What decoders raise on broken files. TypeError, AttributeError, AssertionError, NameError are the code's.
 UNREADABLE = (
     InputError,
@@ -38,37 +31,8 @@ UNREADABLE = (
 )
 
 
-class NoMemory(InputError):
-    """Memory, the machine's or a device's, did not suffice."""
-
-
 class CodeError(Exception):
     """A run ended by an error of the code or the device, not of an image; its one line says where the trace lies."""
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an exception says that memory, the machine's or a device's, did not suffice."""
-    if isinstance(error, MemoryError):
-        return True
-    message = str(error).lower()
-    return isinstance(error, (RuntimeError, cv2.error)) and any(phrase in message for phrase in NO_MEMORY)
-
-
-def reason(error: Exception) -> str:
-    """An exception on one line."""
-    said = " ".join(str(error).split())
-    return said or ("not enough memory" if isinstance(error, MemoryError) else type(error).__name__)
-
-
-@contextmanager
-def memory_checked() -> Iterator[None]:
-    """Whatever a library raises inside the block for want of memory is NoMemory."""
-    try:
-        yield
-    except (MemoryError, RuntimeError, cv2.error) as error:
-        if not out_of_memory(error):
-            raise
-        raise NoMemory(reason(error)) from None
 
 
 @contextmanager

@@ -92,9 +92,16 @@ def write_mask(path: str | Path, mask: NDArray, palette: NDArray[np.uint8] | Non
 
     palette: (256, 3) RGB colours of the labels; VOC's by default.
     """
+    write_bytes(path, encode_mask(mask, palette))
+
+
+def encode_mask(mask: NDArray, palette: NDArray[np.uint8] | None = None) -> bytes:
+    """The file of `write_mask`."""
     image = Image.fromarray(_labels(mask))
     image.putpalette((voc_palette() if palette is None else palette).tobytes())
-    save_encoded(path, image, format="PNG", optimize=True)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8] | Image.Image) -> None:
