@@ -29,6 +29,7 @@ LAYERS = [
         "kinds",
         "upsample",
     ],
+    ["polish"],
     ["results"],
     ["backbones", "files"],
     ["marked", "passes", "pieces", "solve", "state"],
@@ -36,6 +37,7 @@ LAYERS = [
     ["tagging", "data"],
     ["clip_maps"],
     ["evaluate"],
+    ["student"],
     ["page"],
     ["cli", "__init__", "__main__"],
 ]
