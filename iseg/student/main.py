@@ -9,7 +9,11 @@ from iseg.student.settings import load_training
 
 def main(arguments: Sequence[str], prog: str = "python -m iseg.student") -> int:
     """Run a job and return the exit code; see `iseg.evaluate.main.exit_code`."""
-    jobs: dict[str, Callable[[list[str], str], int]] = {"train": train_command}
+    jobs: dict[str, Callable[[list[str], str], int]] = {
+        "train": train_command,
+        "evaluate": evaluate_job,
+        "export": export_job,
+    }
     if not arguments or arguments[0] not in jobs:
         print(f"usage: {prog} train --config FILE [--key value ...]\n"
               f"       {prog} evaluate --student FOLDER [--kind voc] [--split val] [--scales 0.75,1,1.25] [--flip]\n"
@@ -29,3 +33,17 @@ def train_command(arguments: list[str], prog: str) -> int:
     code = train(training)
     PartialState().destroy_process_group()
     return code
+
+
+def evaluate_job(arguments: list[str], prog: str) -> int:
+    """`evaluate`: see `iseg.student.evaluate`, which is read when it is asked for."""
+    from iseg.student.evaluate import evaluate_command
+
+    return evaluate_command(arguments, prog)
+
+
+def export_job(arguments: list[str], prog: str) -> int:
+    """`export`: see `iseg.student.export`."""
+    from iseg.student.export import export_command
+
+    return export_command(arguments, prog)
