@@ -29,6 +29,7 @@ LAYERS = [
         "kinds",
         "upsample",
     ],
+    ["polish"],
     ["results"],
     ["backbones", "files"],
     ["attempt", "marked", "passes", "pieces", "solve", "state"],
@@ -36,7 +37,7 @@ LAYERS = [
     ["tagging", "data"],
     ["clip_maps"],
     ["evaluate"],
-    ["noc"],
+    ["noc", "student"],
     ["page"],
     ["cli", "integrations", "label", "__init__", "__main__"],
 ]

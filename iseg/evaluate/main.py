@@ -1,4 +1,4 @@
-"""The two jobs: run (masks, then scores) and score (from saved masks)."""
+"""The jobs: run (masks, then scores), score (from saved masks) and decide (masks again, from saved scores)."""
 
 import argparse
 import sys
@@ -12,6 +12,7 @@ from iseg.data.items import Item
 from iseg.data.layout import read_names
 from iseg.errors import InputError, printable
 from iseg.evaluate.config import load_evaluation
+from iseg.evaluate.decide import decide_command
 from iseg.evaluate.job import evaluate
 from iseg.evaluate.report import sum_up
 from iseg.evaluate.score import save_summary, score_masks, table
@@ -22,12 +23,13 @@ BAD_INPUT, CODE_ERROR = 2, 3  # exit codes
 
 
 def main(arguments: Sequence[str], prog: str = "python -m iseg.evaluate") -> int:
-    """Run `run ...` or `score ...` and return the exit code: 0, 1 if single images failed, else see `exit_code`."""
-    jobs = {"run": run_command, "score": score_command}
+    """Run `run`, `score` or `decide`; the exit code is 0, 1 if single images failed, else see `exit_code`."""
+    jobs = {"run": run_command, "score": score_command, "decide": decide_command}
     if not arguments or arguments[0] not in jobs:
         print(f"usage: {prog} run --config FILE [--key value ...]\n"
               f"       {prog} score --masks FOLDER --truth FOLDER [--classes voc20] [--names FILE] [--out FOLDER]\n"
-              "--help after run or score lists every setting", file=sys.stderr)  # fmt: skip
+              f"       {prog} decide --scores FOLDER --out FOLDER [--ignore LOW,HIGH] [--refine STEPS]\n"
+              "--help after run, score or decide lists every setting", file=sys.stderr)  # fmt: skip
         return 0 if set(arguments) & {"-h", "--help"} else BAD_INPUT
     return exit_code(lambda: jobs[arguments[0]](list(arguments[1:]), f"{prog} {arguments[0]}"))
 

@@ -1,0 +1,1 @@
+"""Score maps made to follow a picture: named steps, pure functions, none on by default."""
