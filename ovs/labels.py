@@ -11,7 +11,7 @@ from iseg.clip_maps.source import ClipSource
 from iseg.data.classes import LabelClass, ids_by_name
 from iseg.data.items import Item
 from iseg.data.labels import present, read_labels
-from iseg.data.read import read_label, read_pair
+from iseg.data.read import read_pair, read_truth
 from iseg.errors import InputError
 from iseg.evaluate.job import Run
 from iseg.evaluate.outputs import folder_digest, remove
@@ -154,7 +154,10 @@ def collect(
         return {name: read_saved(path)["labels"] for name, path in files.items() if path.is_file()}
     names = {entry.id: entry.name for entry in classes}
     if tagging.source == "truth":
-        return {item.name: {names[index]: 1.0 for index in present(read_truth(item, len(classes)))} for item in items}
+        lacking = [item.name for item in items if item.label is None]
+        if lacking:
+            raise InputError(f"{lacking[0]} has no truth mask: expected another tagging.source than truth")
+        return {item.name: {names[index]: 1.0 for index in truly_present(item, classes)} for item in items}
     file = Path(str(tagging.file))
     labels = read_parts(file, classes, tagging.part) or read_labels(file, classes)
     lacking = [item.name for item in items if item.name not in labels]
@@ -166,20 +169,28 @@ def collect(
     return {item.name: {names[index]: 1.0 for index in labels[item.name]} for item in items}
 
 
-def read_saved(path: Path) -> dict[str, Any]:
-    """The labels and scores of one image. InputError for a file that is not what `tag_items` wrote."""
+def read_record(path: Path, kinds: dict[str, type], what: str) -> dict[str, Any]:
+    """What a run wrote of one image: the values of `kinds`, each made of its kind.
+
+    Raises InputError, "not readable as `what`", for a file that holds anything else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {"labels": dict(content["labels"]), "scores": list(content["scores"])}
+        return {key: kind(content[key]) for key, kind in kinds.items()}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        raise InputError(f"{path}: not readable as labels of an image: remove it to have it labelled again") from None
+        raise InputError(f"{path}: not readable as {what}") from None
 
 
-def read_truth(item: Item, num_classes: int) -> Any:
-    """Label map of an item. InputError if it has none."""
-    if item.label is None:
-        raise InputError(f"{item.name} has no truth mask: expected another tagging.source than truth")
-    return read_label(item.label, num_classes + 1)
+def read_saved(path: Path) -> dict[str, Any]:
+    """The labels and scores of one image. InputError for a file that is not what `tag_items` wrote."""
+    return read_record(
+        path, {"labels": dict, "scores": list}, "labels of an image: remove it to have it labelled again"
+    )
+
+
+def truly_present(item: Item, classes: Sequence[LabelClass]) -> list[int]:
+    """Class ids, ascending, that the truth of an item holds. InputError if it has none."""
+    return present(read_truth(item, len(classes) + 1))
 
 
 def read_parts(path: Path, classes: list[LabelClass], part: str) -> dict[str, list[int]] | None:
@@ -212,7 +223,7 @@ def measure(settings: OpenVocabulary, items: Sequence[Item], classes: list[Label
     if not kept:
         return None
     index = {entry.name: number for number, entry in enumerate(classes)}
-    truth = {item.name: [number - 1 for number in present(read_truth(item, len(classes)))] for item in kept}
+    truth = {item.name: [number - 1 for number in truly_present(item, classes)] for item in kept}
     chosen = {item.name: [index[name] for name in saved[item.name]] for item in kept}
     scores = None
     if settings.tagging.source == "tagclip":

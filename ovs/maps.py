@@ -1,21 +1,18 @@
 """Open-vocabulary segmentation without labels: maps of all classes by CLIP, alone or joined with cross-attention."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from iseg.clip_maps.segment import find_by_clip, find_joined
 from iseg.clip_maps.source import ClipSource
-from iseg.data.labels import present
-from iseg.errors import InputError
 from iseg.evaluate.job import Run
 from iseg.evaluate.loading import Loaded
 from iseg.evaluate.run import Runner
 from iseg.files.export import write_json
 from iseg.state import ImageState
 from iseg.tagging.quality import quality
-from ovs.labels import read_truth
+from ovs.labels import read_record, truly_present
 from ovs.settings import OpenVocabulary, clip_words
 
 PRESENCE = "presence"
@@ -78,21 +75,14 @@ def measure_presence(settings: OpenVocabulary, run: Run) -> dict[str, Any] | Non
     for item in run.items:
         path = folder / PRESENCE / f"{item.name}.json"
         if item.label is not None and path.is_file():
-            saved[item.name] = _read(path)
+            what = "the presence of an image: remove it and its mask"
+            saved[item.name] = read_record(path, {"alive": list, "scores": list}, what)
     if not saved:
         return None
     names = [entry.name for entry in run.classes]
     items = [item for item in run.items if item.name in saved]
-    truth = {item.name: [number - 1 for number in present(read_truth(item, len(names)))] for item in items}
+    truth = {item.name: [number - 1 for number in truly_present(item, run.classes)] for item in items}
     chosen = {name: [names.index(word) for word in content["alive"]] for name, content in saved.items()}
     found = quality(truth, chosen, names, {name: content["scores"] for name, content in saved.items()})
     write_json(Path(folder) / "presence_quality.json", found)
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {"alive": list(content["alive"]), "scores": list(content["scores"])}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        raise InputError(f"{path}: not readable as the presence of an image: remove it and its mask") from None

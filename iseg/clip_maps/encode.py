@@ -37,6 +37,16 @@ def fuse_layer(attention: Any, normed: Tensor, balanced: Tensor) -> tuple[Tensor
     return attention.out_proj(mixed.transpose(0, 1).flatten(1)), weights
 
 
+def encode_apart(model: CLIPModel, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Pictures (B, 3, H, W) -> (B, 1 + hw, D) float32 features of tokens that the last block does not mix; the grid."""
+    tokens, grid = embed(model, pixels, round_positions=True)
+    *earlier, last = model.vision_model.encoder.layers
+    for layer in earlier:
+        tokens, _ = block(layer, tokens)
+    tokens, _ = block(last, tokens, mix=False)
+    return project(model, tokens).float(), grid
+
+
 def encode(model: CLIPModel, pixels: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
     """What CLIP says of one picture (3, H, W), sides multiples of the patch.
 

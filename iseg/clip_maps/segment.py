@@ -15,6 +15,7 @@ from iseg.prompt import ClassWord
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
 from iseg.state import ImageState
+from iseg.upsample import joint_bilateral, small_picture, upsampling_stride
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def find_by_clip(
     scores = decision.class_scores(refined, peaks)
     alive = decision.alive(scores, settings)
     ids = range(1, len(alive) + 1) if class_ids is None else [class_ids[index] for index in alive]
-    labels = decision.decide(refined[alive], scores[alive], state.size, settings, ids)
+    shown = along_edges(refined[alive], state, settings.recipe(recipe)) if alive else refined[alive]
+    labels = decision.decide(shown, scores[alive], state.size, settings, ids)
     side = max(refined.shape[1:])  # maps that were not refined have the shape of the image
     steps = [
         columns_of(masks.resize(coarse, (side, side))[alive]),
@@ -87,6 +89,16 @@ def refined_maps(seg: ISeg, state: ImageState, coarse: Tensor, settings: ClipMap
         check_finite(refined)
         refined = masks.min_max(refined, (0,)) * coarse.flatten(1).amax(1).to(refined)
     return refined.T.unflatten(1, (grid, grid)).contiguous()
+
+
+def along_edges(maps: Tensor, state: ImageState, recipe: Recipe) -> Tensor:
+    """Maps (K, h, w) -> (K, h', w') along the picture's edges, if the recipe upsamples so; their scale stays."""
+    if recipe.upsample != "bilateral":
+        return maps
+    picture = torch.from_numpy(state.pixels).permute(2, 0, 1).to(maps.device).float() / 255
+    guide = small_picture(picture, recipe.decision_size).contiguous()
+    stride = upsampling_stride(guide, max(maps.shape[1:]), recipe.upsample_cells)
+    return joint_bilateral(maps, guide, recipe.upsample_cells, recipe.upsample_range, stride)
 
 
 @torch.inference_mode()

@@ -46,11 +46,13 @@ class ClipMaps:
         score_threshold: a class is alive above this score.
         background_threshold: a scaled map below this is background; 0 = the background scores (1 - maximum)^2.
         min_max: bring maps to [0, 1] before the decision, so that scores only decide which classes are alive.
-        crop: side of the sliding window in pixels, 0 = none. stride: from window to window.
+        crop: side of the sliding window in pixels, 0 = none. stride: from window to window. With patches apart maps are
+            of the windows alone: a small CLIP sees best what is as large as what it was trained with.
         refine: by which self-attention: "heads", the product of single heads as published; "entropy", the recipe's
             entropy-reduced mean with its iterations; or "none".
         timestep: of the pass that records the heads.
         iterations: of the entropy-reduced refinement, alone or joined; None = the recipe's.
+        upsample: maps to the image's size, "bilinear" or "bilateral", alone or joined; None = the recipe's.
         candidate: with `maps: joined`, classes whose CLIP map reaches this are asked the cross-attention for.
         agreement_threshold: with `maps: joined`, a class is alive if the mean of CLIP's map, where the refined map
             reaches half its maximum, lies above this.
@@ -78,6 +80,7 @@ class ClipMaps:
     refine: Literal["none", "heads", "entropy"] = "heads"
     timestep: int = 101
     iterations: int | None = None
+    upsample: Literal["bilinear", "bilateral"] | None = None
     candidate: float = 0.3
     agreement_threshold: float = 0.3
     join: Literal["times", "plus"] = "times"
@@ -90,16 +93,13 @@ class ClipMaps:
         wrong = [side for side in self.further_sides if not 16 <= side <= 4096]
         if wrong:
             raise InputError(f"further_sides names {wrong[0]!r}: expected pixels in 16..4096")
-        if self.patches == "apart" and self.crop:
-            raise InputError(
-                f"crop is {self.crop} with patches apart: the sliding window goes with fused ones; expected 0"
-            )
         if self.select >= 0:
             raise InputError(f"select is {self.select}: expected -1 for the last layer, -2 for the last but one, ...")
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe with the iterations in force."""
-        return recipe if self.iterations is None else recipe.changed(iterations=self.iterations)
+        """The recipe with the iterations and the upsampling in force."""
+        given = {"iterations": self.iterations, "upsample": self.upsample}
+        return recipe.changed(**{key: value for key, value in given.items() if value is not None})
 
     def changed(self, where: str, **settings: Any) -> "ClipMaps":
         """A copy with some settings replaced, checked as those of a file; `where` names their place in messages."""

@@ -12,18 +12,18 @@ from transformers import CLIPModel, PreTrainedTokenizerBase
 
 from iseg import masks
 from iseg.clip_maps import coarse
-from iseg.clip_maps.encode import encode, to_pixels
+from iseg.clip_maps.encode import encode, encode_apart, to_pixels
 from iseg.clip_maps.settings import ClipMaps, load_clip_maps
 from iseg.clip_maps.texts import clip_digest, kept_features, named_templates, other_words, split_names
-from iseg.clip_maps.windows import Overlay, windows
+from iseg.clip_maps.windows import Overlay, Window, averaged, scaled, windows
 from iseg.errors import InputError
 from iseg.files.images import ImageLike, read_image
-from iseg.tagging import vision
 from iseg.tagging.load import load_clip, locate_clip
 from iseg.tagging.tagger import check_names
 from iseg.tagging.text import text_features
 
 KEPT_TEXTS = 8  # vocabularies whose text matrix is kept in memory
+WINDOWS_PER_PASS = 16
 MAX_PATCHES = 6_000  # the attention of ViT-L/14's 16 heads over them is 2.3 GB
 
 
@@ -135,9 +135,7 @@ class ClipSource:
         """(F, h, w) of one picture (3, H, W)."""
         settings = self.settings
         if settings.patches == "apart":
-            tokens, grid = vision.encode(self.model, pixels, lambda _number, _attention: None, round_positions=True)
-            logits = coarse.patch_logits(tokens[None], texts.matrix, settings.scale)
-            return coarse.class_probabilities(logits, texts.groups)[0].unflatten(1, grid)
+            return self._apart(pixels, texts)
         features, attention, grid = encode(self.model, pixels)
         logits = coarse.patch_logits(features, texts.matrix, settings.scale)
         shares = coarse.class_probabilities(logits, texts.groups)
@@ -145,6 +143,21 @@ class ClipSource:
             looked = self._look_closer(pixels, texts, grid)
             shares = 0.5 * shares + 0.5 * coarse.class_probabilities(looked, texts.groups)
         return coarse.coarse_maps(shares, attention, settings.select, settings.threshold).unflatten(1, grid)
+
+    def _apart(self, pixels: Tensor, texts: Texts) -> Tensor:
+        """(F, h, w) of one picture (3, H, W) whose patches stay apart; with a window, the mean of the windows."""
+        size, patch = (pixels.shape[1], pixels.shape[2]), self.patch_size
+        whole = [(0, 0, *size)]
+        places = windows(size, self.settings.crop, self.settings.stride) if self.settings.crop else whole
+        parts: list[tuple[Window, Tensor]] = []
+        for start in range(0, len(places), WINDOWS_PER_PASS):
+            some = places[start : start + WINDOWS_PER_PASS]
+            crops = torch.stack([pixels[:, top:bottom, left:right] for top, left, bottom, right in some])
+            tokens, grid = encode_apart(self.model, crops)
+            logits = coarse.patch_logits(tokens, texts.matrix, self.settings.scale)
+            shares = coarse.class_probabilities(logits, texts.groups).unflatten(2, grid)
+            parts += zip([scaled(each, patch) for each in some], shares, strict=True)
+        return averaged(parts, (size[0] // patch, size[1] // patch))
 
     def pixels(self, picture: Image.Image, short: int) -> Tensor:
         """Normalised pixels (3, H, W) of a shorter side of about `short`, on CLIP's device. InputError if too large."""
@@ -160,8 +173,9 @@ class ClipSource:
         """Logits (L, R, hw) by the sliding window."""
         overlay, patch = Overlay(grid), self.patch_size
         size = (pixels.shape[1], pixels.shape[2])
-        for top, left, bottom, right in windows(size, self.settings.crop, self.settings.stride):
+        for window in windows(size, self.settings.crop, self.settings.stride):
+            top, left, bottom, right = window
             features, attention, _ = encode(self.model, pixels[:, top:bottom, left:right])
             logits = coarse.patch_logits(features, texts.matrix, self.settings.scale)
-            overlay.add((top // patch, left // patch, bottom // patch, right // patch), logits, attention)
+            overlay.add(scaled(window, patch), logits, attention)
         return overlay.logits()

@@ -1,6 +1,6 @@
 """A sliding window over the image: logits averaged where windows overlap, their attention added (CLIPer 2411.13836)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -21,6 +21,25 @@ def _spans(side: int, crop: int, stride: int) -> Iterator[tuple[int, int]]:
     for number in range(max(side - crop + stride - 1, 0) // stride + 1):
         end = min(number * stride + crop, side)
         yield max(end - crop, 0), end
+
+
+def scaled(window: Window, patch: int) -> Window:
+    """A window in pixels -> in patches."""
+    top, left, bottom, right = window
+    return top // patch, left // patch, bottom // patch, right // patch
+
+
+def averaged(parts: Iterable[tuple[Window, Tensor]], grid: tuple[int, int]) -> Tensor:
+    """The mean (K, rows, columns) of maps (K, h, w) where their windows, in patches, overlap."""
+    total: Tensor | None = None
+    cover = torch.zeros(grid)
+    for (top, left, bottom, right), maps in parts:
+        total = maps.new_zeros(len(maps), *grid) if total is None else total
+        total[:, top:bottom, left:right] += maps
+        cover[top:bottom, left:right] += 1
+    if total is None:
+        raise ValueError("no window was given")
+    return total / cover.to(total)
 
 
 class Overlay:

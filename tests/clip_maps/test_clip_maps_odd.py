@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from PIL import Image
 
-from iseg.clip_maps import ClipMaps, coarse, decision, fusion, product, segment
+from iseg.clip_maps import ClipMaps, ClipSource, coarse, decision, fusion, load_clip_maps, product, segment, source
 from iseg.clip_maps.texts import kept_features, other_words, split_names
 from iseg.errors import InputError
+from iseg.tagging import vision
 
 
 def test_rows_of_nothing_keep_to_themselves():
@@ -42,10 +44,81 @@ def test_words():
 
 
 def test_text_features_are_made_once(tmp_path, monkeypatch):
+    """For the same weights, templates and words; a damaged file is made again, nothing is left half-written."""
     monkeypatch.setenv("ISEG_HOME", str(tmp_path))
-    first = kept_features("clip", ["a {}"], ["cat"], lambda: torch.ones(1, 4))
-    assert torch.equal(kept_features("clip", ["a {}"], ["cat"], lambda: torch.zeros(1, 4)), first)
-    assert not torch.equal(kept_features("other", ["a {}"], ["cat"], lambda: torch.zeros(1, 4)), first)
+    made = []
+
+    def make():
+        made.append(torch.rand(1, 4))
+        return made[-1]
+
+    first = kept_features("clip", ["a {}"], ["cat"], make)
+    assert torch.equal(kept_features("clip", ["a {}"], ["cat"], make), first)
+    for key in (("other", ["a {}"], ["cat"]), ("clip", ["the {}"], ["cat"]), ("clip", ["a {}"], ["dog"])):
+        kept_features(*key, make)
+    assert len(made) == 4
+    files = list((tmp_path / "texts").iterdir())
+    assert {file.suffix for file in files} == {".safetensors"}
+    assert len(files) == 4
+    for file in files:
+        file.write_bytes(file.read_bytes()[:20])
+    assert not torch.equal(kept_features("clip", ["a {}"], ["cat"], make), first)
+    assert torch.equal(kept_features("clip", ["a {}"], ["cat"], make), made[-1])
+    assert len(made) == 5
+
+
+def test_a_source_keeps_its_text_features(tmp_path, monkeypatch):
+    """Of the small CLIP: a second source asks the model no more; one of other weights does."""
+    monkeypatch.setenv("ISEG_HOME", str(tmp_path))
+    asked = []
+
+    def features(model, tokenizer, words, templates):
+        asked.append(list(words))
+        return torch.rand(len(words), 64)
+
+    monkeypatch.setattr(source, "text_features", features)
+    first = ClipSource.from_pretrained("ovs/demo", device="cpu")
+    matrix = first.texts(["cat", "dog|sofa"]).matrix
+    second = ClipSource.from_pretrained("ovs/demo", device="cpu")
+    assert torch.equal(second.texts(["cat", "dog|sofa"]).matrix, matrix)
+    assert asked == [["cat", "dog", "sofa", *first.settings.background]]
+    ClipSource(second.model, second.tokenizer, second.settings, "other weights").texts(["cat", "dog|sofa"])
+    assert len(asked) == 2
+
+
+def test_windows_of_patches_apart_are_averaged(scene):
+    """Of a picture that is not square: what one window after another says, added up place by place."""
+    settings = load_clip_maps("ovs/demo", shortest_side=96, further_sides=[], mirror=False, crop=64, stride=48)
+    made = ClipSource.from_pretrained(settings, device="cpu")
+    texts, pixels = made.texts(["cat", "sofa|couch"]), made.pixels(Image.fromarray(scene), 96)
+    rows, columns = pixels.shape[1] // 16, pixels.shape[2] // 16
+    assert (rows, columns) == (6, 9)
+    total, count = torch.zeros(2, rows, columns), torch.zeros(rows, columns)
+    for top, left in ((0, 0), (0, 3), (0, 5), (2, 0), (2, 3), (2, 5)):
+        part = pixels[:, 16 * top : 16 * top + 64, 16 * left : 16 * left + 64]
+        tokens, _ = vision.encode(made.model, part, lambda _number, _attention: None, round_positions=True)
+        logits = 13.43 * torch.nn.functional.normalize(tokens[1:], dim=-1) @ texts.matrix.T
+        shares = logits.softmax(-1)
+        found = torch.stack([shares[:, 0], shares[:, 1] + shares[:, 2]]).unflatten(1, (4, 4))
+        total[:, top : top + 4, left : left + 4] += found
+        count[top : top + 4, left : left + 4] += 1
+    torch.testing.assert_close(made.maps(scene, ["cat", "sofa|couch"]), total / count, atol=1e-5, rtol=0)
+
+
+def test_maps_follow_the_picture_where_asked_to(tiny, scene):
+    """The disc of a scene, from a map that only knows its middle: bilateral edges are nearer to the truth."""
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    blob = (-((rows * 90 / 16 - 40) ** 2 + (columns * 140 / 16 - 60) ** 2) / (2 * 20**2)).exp()[None]
+    truth = torch.from_numpy(scene[..., 0] == 200)
+    shares = {}
+    for upsample in ("bilinear", "bilateral"):
+        settings = ClipMaps(refine="none", score_threshold=0.1, background_threshold=0.5, upsample=upsample)
+        found = segment.find_by_clip(tiny, tiny.set_image(scene), blob, ["cat"], settings, tiny.recipe)
+        mask = torch.from_numpy(found.result.mask) == 1
+        shares[upsample] = ((mask & truth).sum() / (mask | truth).sum()).item()
+        assert settings.recipe(tiny.recipe).upsample == upsample
+    assert shares["bilateral"] > shares["bilinear"]
+    assert ClipMaps().recipe(tiny.recipe) is tiny.recipe
 
 
 def test_maps_without_refinement_have_the_shape_of_the_image(tiny, scene):

@@ -1,5 +1,7 @@
 """CLIPer stage by stage against the published code's outputs (golden h), at the tolerances given with them."""
 
+import json
+
 import golden_inputs as inputs
 import golden_models
 import numpy as np
@@ -7,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from iseg import ISeg, masks
 from iseg.clip_maps import ClipMaps, ClipSource, coarse, decision, encode, fusion, product, segment, windows
+from iseg.clip_maps.settings import load_clip_maps
 from iseg.clip_maps.source import Texts
 from iseg.files.images import to_square
 
@@ -56,6 +59,31 @@ def source(clip, golden, words, settings):
     names = [f"class {number}" for number in range(len(classes))]
     made._texts[tuple(names)] = Texts(coarse.text_matrix(classes, others), [1] * len(classes))
     return made, names
+
+
+def test_texts(all_goldens, golden):
+    """Tokens, templates, class and background words of the published run; the text side that a clone does not have."""
+    tokenizer = CLIPTokenizer.from_pretrained(all_goldens / "tiny_sd21_shape" / "tokenizer")
+    sentences = ["a photo of a person with clothes, people, human.", "itap of my tvmonitor screen.",
+                 "This is a photo of a bird avian"]  # fmt: skip
+    np.testing.assert_array_equal(
+        tokenizer(sentences, padding="max_length", max_length=77)["input_ids"], golden["text_ids"]
+    )
+    published = json.loads((all_goldens / "cliper" / "templates.json").read_text())
+    names = json.loads((all_goldens / "cliper" / "class_names.json").read_text())
+    features = np.load(all_goldens / "cliper" / "text.npz")
+    model = CLIPModel.from_pretrained(all_goldens / "cliper" / "tiny_clip_p14", dtype=torch.float32).eval()
+    recipes = {"voc": ("voc21", "short15"), "context": ("context59", "openai80"), "coco": ("coco-object", "openai80")}
+    for case, (recipe, templates) in recipes.items():
+        settings = load_clip_maps(f"ovs/cliper/{recipe}", templates=templates)
+        made = ClipSource(model, tokenizer, settings)
+        assert made.templates == published[templates]
+        classes = [name.strip() for name in names[case]["classes"]]
+        assert sorted(settings.names or []) == sorted(classes)  # Context's masks are numbered otherwise here
+        assert settings.background == names[case]["background"]
+        close(made.word_features(classes), features[f"{case}_fg"], 1e-5)
+        close(made.word_features(settings.background), features[f"{case}_bg"], 1e-5)
+        assert made.texts(classes).matrix.shape == (len(classes) + len(settings.background) + 1, 64)
 
 
 def test_fusion(clip, golden):

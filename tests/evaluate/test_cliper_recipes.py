@@ -1,20 +1,29 @@
-"""Every recipe of configs/ovs/cliper: its constants, and a run on a fake of its data set with the embedded models."""
+"""Every recipe of configs/ovs/cliper: its constants, and runs on a fake of its data set with small models."""
 
 import json
 import os
 import subprocess
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from fake_data import make_2017, make_ade, make_cityscapes, make_coco, make_context, make_stuff, make_voc
 from PIL import Image
+from transformers import CLIPConfig, CLIPModel
 
+from iseg import ISeg
+from iseg.backbones.find import find_row
+from iseg.backbones.load import load
+from iseg.clip_maps import product, source
 from iseg.data.classes import load_classes
-from ovs.run import main
+from ovs.run import run
 from ovs.settings import clip_words, load_settings
 from scripts import prepare_cityscapes19, prepare_stuff171
+from scripts.train_clip.model import make_tokenizer
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -86,30 +95,113 @@ def test_recipes_have_the_published_constants(name):
     assert len(settings.clip_maps.background) == words
 
 
+def make_clip(folder, patch):
+    """A random CLIP of three blocks with the patch of ViT-L/14 or ViT-B/16, at their 224 pixels."""
+    tokenizer = make_tokenizer(["a photo of a {}."])
+    ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    torch.manual_seed(patch)
+    config = CLIPConfig(
+        text_config={**shape, **ids, "vocab_size": len(tokenizer), "projection_dim": 16},
+        vision_config={**shape, "image_size": 224, "patch_size": patch, "projection_dim": 16},
+        projection_dim=16,
+    )
+    CLIPModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def models(goldens, tiny, tmp_path_factory):
+    """The small SD 2.1 shape at 128 pixels in place of 512, of which ten heads are recorded as published; small CLIPs.
+
+    The embedded model stands in where cross-attention is joined: it is small at its own size. Here it takes any word.
+    """
+    folder = str(goldens / "tiny_sd21_shape")
+    row = replace(find_row(folder, "sd21-base"), image_size=128)
+    backbones = {folder: load(row, "cpu", "float32"), "tiny": copy(tiny.backbone)}
+    backbones["tiny"].row = replace(tiny.backbone.row, words=None)
+    clips = {patch: make_clip(tmp_path_factory.mktemp(f"p{patch}"), patch) for patch in (14, 16)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ISeg, "from_pretrained", lambda model, recipe, *_, **__: ISeg(backbones[model], recipe))
+        yield folder, clips
+
+
+WAYS: dict[str, tuple[int, list[str]]] = {  # patch of CLIP, what is given beside the recipe
+    "large": (14, []),
+    "large, sliding": (14, ["--clip_preset", "sliding", "--limit", "1"]),
+    "base": (16, ["--clip_preset", "b16", "--limit", "1"]),
+    "base, joined": (16, ["--clip_preset", "b16-plain", "--maps", "joined", "--limit", "1"]),
+}
+
+
 @pytest.mark.filterwarnings("ignore:.*(holds|lists) 2 images")
 @pytest.mark.parametrize("name", CONSTANTS)
-def test_recipes_run_end_to_end(name, tmp_path):
-    """The embedded models stand in for both; they know no single heads, and one sentence does for the text."""
+def test_recipes_run_end_to_end(name, models, tmp_path, monkeypatch):
+    """Both CLIPs, with and without the sliding window, through the product of ten heads, and joined."""
     make_data(name, tmp_path)
     (tmp_path / "one.yaml").write_text(yaml.safe_dump(["a photo of a {}."]))
-    clip = {"model": "package:models/tiny_clip", "refine": "entropy", "templates": tmp_path / "one.yaml"}
-    clip |= {"shortest_side": 64}
-    if name == "voc20":
-        clip["refine"] = "none"  # maps of an image that is not square as they are
-    arguments = ["--config", f"ovs/cliper/{name}", "--model", "tiny", "--device", "cpu", "--data.root", str(tmp_path)]
-    arguments += [text for key, value in clip.items() for text in (f"--clip_maps.{key}", str(value))]
-    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["images"] == 2
+    folder, clips = models
+    windows, products = [], []
+    monkeypatch.setattr(source.Overlay, "add", spy(windows, source.Overlay.add))
+    monkeypatch.setattr(product, "apply_heads", spy(products, product.apply_heads))
+    arguments = [
+        "--config",
+        f"ovs/cliper/{name}",
+        "--device",
+        "cpu",
+        "--dtype",
+        "float32",
+        "--data.root",
+        str(tmp_path),
+    ]
+    for way, (patch, given) in WAYS.items():
+        model = ["--model", "tiny"] if "joined" in way else ["--model", folder, "--backbone", "sd21-base"]
+        settings = load_settings([*arguments, *model, *preset(name, given), "--out", str(tmp_path / way)], "test")
+        small = {
+            "model": clips[patch],
+            "templates": str(tmp_path / "one.yaml"),
+            "shortest_side": 224,
+            "candidate": 0.05,
+        }
+        settings = replace(settings, clip_maps=replace(settings.clip_maps, **small))
+        windows.clear()
+        products.clear()
+        assert run(settings) == 0
+        images = settings.limit or 2
+        assert len(products) == (0 if settings.maps == "joined" else images)
+        assert bool(windows) == bool(settings.clip_maps.crop)
+        check_run(tmp_path / way, images, settings.data.background)
+
+
+def preset(name, given):
+    """What is given, with the preset's name in this recipe: what is the default of ViT-B/16 is called b16 alone."""
+    known = load_settings(["--config", f"ovs/cliper/{name}"], "test").clip_presets
+    return ["b16" if each.startswith("b16") and each not in known else each for each in given]
+
+
+def spy(calls, function):
+    def called(*arguments):
+        calls.append(function.__name__)
+        return function(*arguments)
+
+    return called
+
+
+def check_run(out, images, background):
+    """Masks of the images, of nothing but classes that were found alive."""
+    results = json.loads((out / "results.json").read_text())
+    assert results["images"] == images
     assert 0 <= results["miou"] <= 1
-    assert (results["classes"][0]["truth_pixels"] > 0) == (name in ("voc21", "context60", "coco-object"))
-    masks = sorted((tmp_path / "out" / "masks").glob("*.png"))
-    assert len(masks) == 2
+    assert (results["classes"][0]["truth_pixels"] > 0) == background
+    masks = sorted((out / "masks").glob("*.png"))
+    assert len(masks) == images
     for path in masks:
-        alive = json.loads((tmp_path / "out" / "presence" / f"{path.stem}.json").read_text())["alive"]
+        presence = json.loads((out / "presence" / f"{path.stem}.json").read_text())
+        assert max(presence["scores"]) > 0
         with Image.open(path) as image:
             found = [results["classes"][value]["name"] for value in np.unique(np.asarray(image)) if value]
-        assert set(found) <= set(alive)
+        assert set(found) <= set(presence["alive"])
 
 
 @pytest.mark.parametrize(
