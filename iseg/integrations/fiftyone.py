@@ -11,12 +11,12 @@ from iseg.extras import import_extra
 from iseg.integrations.models import load_model
 
 labels = import_extra("fiftyone.core.labels", "fiftyone", "FiftyOne")
-models = import_extra("fiftyone.core.models", "fiftyone", "FiftyOne")
+Model: Any = import_extra("fiftyone.core.models", "fiftyone", "FiftyOne").Model
 
 OUTPUTS = ("detections", "segmentation")
 
 
-class WordModel(models.Model):
+class WordModel(Model):
     """Segments each image by the same words.
 
     Args:

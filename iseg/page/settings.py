@@ -29,6 +29,7 @@ class UiSettings:
         share: also make a public link through Gradio's relay.
         auth: USER:PASSWORD that people have to give. Without it, a page that others can reach (another host, or
             `share`) asks for a key, which is part of the address that the server prints.
+        open: it asks for neither, where something else decides who may come (a Space, a proxy with a login).
         folder: images to work through, with what was done on each kept in a file beside it ("" = none).
         out: where that is kept instead.
         classes: class list with fixed ids: a name ("voc20") or a YAML file with a list `classes:`.
@@ -51,6 +52,7 @@ class UiSettings:
     port: int = 7860
     share: bool = False
     auth: str = ""
+    open: bool = False
     folder: str = ""
     out: str = ""
     classes: str = ""
@@ -85,9 +87,12 @@ class UiSettings:
         user, colon, password = self.auth.partition(":")
         if self.auth and not (user and colon and password):
             raise InputError("auth is not USER:PASSWORD: expected both, with a colon between them")
+        if self.auth and self.open:
+            raise InputError("auth and open were given: expected one of them")
         if self.auth:
             return Secret(user, password)
-        return Secret("", secrets.token_urlsafe(24)) if self.share or self.host not in LOOPBACK else None
+        reachable = self.share or self.host not in LOOPBACK
+        return Secret("", secrets.token_urlsafe(24)) if reachable and not self.open else None
 
     @property
     def examples_folder(self) -> Path:

@@ -63,10 +63,21 @@ def test_a_user_and_a_password():
 
 @pytest.mark.parametrize(
     ("given", "is_open"),
-    [({}, True), ({"host": "localhost"}, True), ({"host": "0.0.0.0"}, False), ({"share": True}, False)],
+    [
+        ({}, True),
+        ({"host": "localhost"}, True),
+        ({"host": "0.0.0.0"}, False),
+        ({"share": True}, False),
+        ({"host": "0.0.0.0", "open": True}, True),
+    ],
 )
 def test_a_page_that_others_can_reach_has_a_secret(given, is_open):
     assert (UiSettings(**given).secret is None) == is_open
+
+
+def test_an_open_page_with_a_password_is_refused():
+    with pytest.raises(InputError, match="auth and open were given: expected one of them"):
+        UiSettings(auth="me:word", open=True)
 
 
 @pytest.mark.parametrize("auth", ["me", "me:", ":word", ":"])

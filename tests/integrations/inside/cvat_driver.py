@@ -104,4 +104,4 @@ if __name__ == "__main__":
     arrays: dict[str, np.ndarray] = {}
     detections(arrays)
     clicks(arrays)
-    np.savez(sys.argv[2], **arrays)
+    np.savez(sys.argv[2], **arrays)  # type: ignore[arg-type]  # of its stubs
