@@ -132,7 +132,7 @@ class Attended:
         if longest not in self._guide:
             if self.picture is None:
                 raise ValueError("this pass has no picture: set Attended.picture to decide along its edges")
-            unit = torch.from_numpy(self.picture).permute(2, 0, 1).to(self.attention.device).float() / 255
+            unit = torch.tensor(self.picture).permute(2, 0, 1).to(self.attention.device).float() / 255  # read-only, too
             self._guide = {longest: small_picture(unit, longest).contiguous()}
         return self._guide[longest]
 

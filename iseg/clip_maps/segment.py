@@ -95,7 +95,7 @@ def along_edges(maps: Tensor, state: ImageState, recipe: Recipe) -> Tensor:
     """Maps (K, h, w) -> (K, h', w') along the picture's edges, if the recipe upsamples so; their scale stays."""
     if recipe.upsample != "bilateral":
         return maps
-    picture = torch.from_numpy(state.pixels).permute(2, 0, 1).to(maps.device).float() / 255
+    picture = torch.tensor(state.pixels).permute(2, 0, 1).to(maps.device).float() / 255
     guide = small_picture(picture, recipe.decision_size).contiguous()
     stride = upsampling_stride(guide, max(maps.shape[1:]), recipe.upsample_cells)
     return joint_bilateral(maps, guide, recipe.upsample_cells, recipe.upsample_range, stride)
