@@ -39,7 +39,7 @@ def gather(out: Path, records: Records) -> int:
 
 
 def _join_labels(settings: OpenVocabulary, run: Run, count: int) -> None:
-    out, failures = Path(settings.out), {}
+    out, failures = Path(settings.out), dict[str, str]()
     for index in range(1, count + 1):
         path = shard_folder(out, (index, count)) / FAILURES
         if path.is_file():

@@ -26,8 +26,9 @@ OWN = (
 EPILOG = """\
 SOURCE: a manifest (.parquet, .csv, .jsonl, or a folder of .parquet) with columns id, uri and, where images have their
 own, classes, points or box; a folder of images; a .tar of webdataset or a folder of them. SOURCE and TARGET are paths
-or URIs (s3://, gs://). What to look for, the model and the recipe are given as to `iseg segment`: --classes, --vocabulary,
---points, --box, --model, --device, ... A row's own prompt goes before these. An interrupted run goes on when repeated.
+or URIs (s3://, gs://). What to look for, the model and the recipe are given as to `iseg segment`: --classes,
+--vocabulary, --points, --box, --model, --device, ... A row's own prompt goes before these. A run that was interrupted
+goes on when the command is given again.
 TARGET/rows/*.parquet holds a row for each image: id, size, classes, scores, rle, error, seconds."""
 
 

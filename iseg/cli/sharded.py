@@ -61,7 +61,7 @@ def gather(out: Path, records: Sequence[dict[str, Any]]) -> int:
     placed.sort(key=lambda entry: entry[0])
     failed = {item.name: why for _, item, why in placed if why is not None}
     items = [item for _, item, _ in placed]
-    record = Record(done=[item.name for item in items if item.name not in failed], failed=failed)
-    write_summary_of(out, records[0]["head"], records[0]["coco"], items, record)
-    print(f"{len(record.done)} of {len(items)} images done, {len(failed)} failed: {out / 'summary.json'}")
+    whole = Record(done=[item.name for item in items if item.name not in failed], failed=failed)
+    write_summary_of(out, records[0]["head"], records[0]["coco"], items, whole)
+    print(f"{len(whole.done)} of {len(items)} images done, {len(failed)} failed: {out / 'summary.json'}")
     return 1 if failed else 0

@@ -88,7 +88,7 @@ class Worker:
             raise _failed(name, error) from None
         model = self._load()
         try:
-            return attempt(model.backbone, lambda: self._result(model, image, prompt, mask))
+            return attempt(model.backbone, lambda: self._result(model, name, image, prompt, mask))
         except NoMemory as error:
             raise ImageFailed(f"{name}: not enough memory: try --device cpu or a smaller image") from error
         except InputError as error:
@@ -97,7 +97,7 @@ class Worker:
             raise self._unexpected(name, error) from error
 
     def _result(
-        self, model: "ISeg", image: "NDArray[np.uint8]", prompt: Prompt, mask: "NDArray[np.bool_] | None"
+        self, model: "ISeg", name: str, image: "NDArray[np.uint8]", prompt: Prompt, mask: "NDArray[np.bool_] | None"
     ) -> "Segmentation":
         asked: dict[str, Any] = prompt.arguments()
         if self._source is not None:

@@ -1,6 +1,7 @@
 """The whole of `iseg label`: what is not done yet is dealt to actors, and their rows are written as they come."""
 
 import functools
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -138,9 +139,11 @@ def _consume(stream: Any, images: int, kept: int) -> Report:
 
 
 def _cause(error: BaseException) -> str:
-    """What an actor or task said, without Ray's traces."""
-    own = getattr(error, "cause", None) or error.__cause__ or error
-    return printable(str(own).strip().splitlines()[-1] if str(own).strip() else type(own).__name__)
+    """What stopped the work, in the words of the actor or task: Ray hands on its trace as text."""
+    said = str(error).strip()
+    own = re.findall(r"\b(?:InputError|NoMemory|NotFinite): (.+)", said)
+    lines = own or said.splitlines() or [type(error).__name__]
+    return printable(lines[-1])
 
 
 def _check(target: str, about: dict[str, Any], salt: int, wanted: NDArray[np.uint64]) -> None:

@@ -57,7 +57,7 @@ def _manifest(files: list[str], single: str | None) -> Any:
         texts = csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, string()), strings_can_be_null=True)
         found = ray.data.read_csv(paths, filesystem=filesystem, convert_options=texts)
     else:
-        found = ray.data.read_json(paths, filesystem=filesystem, lines=True, file_extensions=None)
+        found = ray.data.read_json(paths, filesystem=filesystem, file_extensions=None)
     where = single or f"{files[0]}, ..."
     try:
         names = found.schema().names

@@ -51,7 +51,7 @@ def write_coco(target: str, path: Path) -> int:
 def coco_part(row: dict[str, Any]) -> dict[str, Any]:
     """COCO's content of one row, as `iseg.files.export.coco_json` makes it of a mask."""
     coco_mask = import_extra("pycocotools.mask", "ray", "iseg unpack")
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for k, (counts, score) in enumerate(zip(row["rle"], row["scores"], strict=True), 1):
         encoded = {"size": row["size"], "counts": counts.encode("ascii")}
         if score is None:  # nothing of this class

@@ -71,7 +71,7 @@ def test_shards_of_a_folder_are_the_run(images, tmp_path, capsys):
 def test_a_shard_that_was_ended_goes_on_and_meanwhile_is_not_whole(images, tmp_path, monkeypatch, capsys):
     (images / "sub" / "broken.png").unlink()
     out = tmp_path / "parts"
-    real, done = worker.Worker.segment, []
+    real, done = worker.Worker.segment, list[str]()
 
     def interrupted(self, item):
         if done:
