@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 BINS = 256
+TINY = 1e-12
+LOWER = {"box": 0.8, "map": 0.45}  # of Otsu's threshold: it lies high where little of what is looked at is the object
 
 
 def outside_share(matrix: Tensor, outside: Tensor) -> Tensor:
@@ -18,6 +20,40 @@ def outside_share(matrix: Tensor, outside: Tensor) -> Tensor:
     """
     fixed = outside.to(matrix)
     return torch.where(outside, 1.0, (fixed.T @ matrix.T).T).clamp_(0, 1)
+
+
+def unlike(matrix: Tensor, inner: Tensor, against: Tensor) -> Tensor:
+    """Values of cells in a box, each times the share of what draws it to the others in the box, not `against` it.
+
+    Args:
+        matrix: (HW, HW) row-stochastic, rows = queries.
+        inner: (HW,) in [0, 1], how much each cell belongs inside.
+        against: (HW,) bool, cells that do not belong to the object; at least one.
+
+    Returns:
+        (HW,): inner * a / (a + b), a the mean attention to the inner cells (by how much they are), b that to `against`.
+    """
+    weights = torch.stack([inner, against.to(inner)], 1)
+    own, other = (matrix @ (weights / weights.sum(0).clamp_min(TINY))).unbind(1)
+    return inner * own / (own + other).clamp_min(TINY)
+
+
+def around_threshold(values: Tensor, within: Tensor, lower: float, border: float) -> Tensor:
+    """Values (h, w) >= 0 -> scores in [0, 1], `border` at `lower` times Otsu's threshold of those within; 0 elsewhere.
+
+    Args:
+        within: (h, w) bool. Where all values within are equal, all of it has the score 1 (0 if they are 0).
+        border: 0 < border < 1.
+    """
+    if not bool(within.any()):
+        return torch.zeros_like(values)
+    inside = values[within]
+    threshold, peak = lower * otsu(inside), float(inside.amax())
+    if not peak > float(inside.amin()) or not 0 < threshold < peak:
+        return (within & (values > 0)).to(values)
+    above = border + (1 - border) * (values - threshold) / (peak - threshold)
+    below = border * values / threshold
+    return torch.where(values >= threshold, above, below).clamp_(0, 1) * within
 
 
 def otsu(values: Tensor) -> float:

@@ -8,20 +8,28 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg import absorb, masks, pieces
+from iseg import absorb, masks, pieces, seeds
 from iseg.finite import check_finite, to_grids
 from iseg.markov import Click
 from iseg.marks import Marks
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
-from iseg.upsample import joint_bilateral, upsampling_stride
+from iseg.upsample import separable_bilateral
 
-BORDER = 0.5  # of a score: what is decided
+MARKOV_BORDER = 0.5  # of the scores of Markov maps
+LEAST_BORDER = 1e-3
 
 
 @torch.inference_mode()
 def solve_clicks(attended: Attended, marks: Marks, recipe: Recipe, names: list[str], columns: Tensor) -> Segmentation:
     """One object's points and negative points -> its mask by Markov maps; `columns`: their cells (HW, n)."""
+    scores = click_score(attended, marks, recipe)[None]
+    return _concluded(scores, attended, recipe, names, columns.amax(1, keepdim=True))
+
+
+@torch.inference_mode()
+def click_score(attended: Attended, marks: Marks, recipe: Recipe) -> Tensor:
+    """Points and negative points -> the score (h', w') of Markov maps, the recipe's border at their own."""
     check_finite(attended.attention[:, :1])  # before a chain is made of it
     maps = attended.markov(recipe)
     (height, width), size = maps.size, attended.size
@@ -29,47 +37,84 @@ def solve_clicks(attended: Attended, marks: Marks, recipe: Recipe, names: list[s
     clicks = [Click(x * across, y * down, inside) for group, inside in ((marks.points, True), (marks.negative, False))
               for x, y in group]  # fmt: skip
     mask, score = maps.decide(clicks)
-    result = _concluded(torch.from_numpy(score)[None], attended, names, columns.amax(1, keepdim=True))
-    if maps.size == size:
-        result.mask = mask.astype(np.uint8)
-    return result
+    border = border_of(recipe)
+    moved = np.interp(score, (0, MARKOV_BORDER, 1), (0, border, 1)).astype(np.float32)
+    under = np.nextafter(np.float32(border), np.float32(0))
+    return torch.from_numpy(np.where(mask, np.maximum(moved, np.float32(border)), np.minimum(moved, under)))
 
 
 @torch.inference_mode()
 def solve_boxes(attended: Attended, columns: Tensor, recipe: Recipe, names: list[str]) -> Segmentation:
-    """K boxes, as their cells (HW, K), each an object -> masks by what hangs together with a box's outside.
+    """K boxes, as their cells (HW, K), each an object -> masks by what hangs together with a box's outside."""
+    scores = torch.stack([box_score(attended, column, recipe) for column in (columns > 0).unbind(1)])
+    return _concluded(scores, attended, recipe, names, columns)
 
-    The share of each cell that does not belong outside is scaled up along the picture's edges, and Otsu's threshold
-    within the box becomes the score 0.5.
+
+@torch.inference_mode()
+def box_score(
+    attended: Attended, cells: Tensor, recipe: Recipe, against: Tensor | None = None, clicked: Tensor | None = None
+) -> Tensor:
+    """One object in a box -> its score (h', w'), the recipe's border where it is decided.
+
+    The share of each cell that does not belong outside is scaled up along the picture's edges; the threshold is
+    Otsu's of the values in the box, lowered a little.
+
+    Args:
+        cells: (HW,) bool, those of the box, or of several boxes around one object.
+        against: (HW,) bool, cells of negative points, from which what is like them is taken away.
+        clicked: (HW,) in [0, 1], the refined map of points or lines in the box, which then counts as much.
     """
     side, guide = attended.grid_size, attended.guide(recipe.decision_size)
-    outside = (columns <= 0).to(attended.attention.device)
-    inner = (1 - absorb.outside_share(attended.attention.float(), outside)).T.reshape(-1, side, side)
-    stride = upsampling_stride(guide, side, recipe.upsample_cells)
-    fine = joint_bilateral(inner, guide, recipe.upsample_cells, recipe.upsample_range, stride)
-    cells = F.interpolate((~outside).T.reshape(1, -1, side, side).float(), fine.shape[1:], mode="nearest")[0] > 0
-    scores = torch.stack([_around_threshold(each, within) for each, within in zip(fine, cells, strict=True)])
-    return _concluded(scores, attended, names, columns)
+    cells = cells.to(attended.attention.device)
+    matrix = attended.attention.float()
+    inner = 1 - absorb.outside_share(matrix, ~cells[:, None])[:, 0]
+    if against is not None:
+        inner = absorb.unlike(matrix, inner, against.to(cells.device))
+    maps = [inner] if clicked is None else [inner, clicked.to(inner)]
+    fine = separable_bilateral(
+        torch.stack(maps).reshape(-1, side, side), guide, recipe.upsample_cells, recipe.upsample_range
+    )
+    within = F.interpolate(cells.reshape(1, 1, side, side).float(), fine.shape[1:], mode="nearest")[0, 0] > 0
+    return absorb.around_threshold(fine.mean(0), within, absorb.LOWER["box"], border_of(recipe))
 
 
-def _around_threshold(values: Tensor, within: Tensor) -> Tensor:
-    """Values (h, w) -> scores in [0, 1], 0.5 at Otsu's threshold of those `within`; 0 elsewhere."""
-    if not bool(within.any()):
-        return torch.zeros_like(values)
-    threshold = absorb.otsu(values[within])
-    peak = float(values[within].amax())
-    if not peak > threshold:  # all equal: all of the box
-        return within.float()
-    above = BORDER + BORDER * (values - threshold) / (peak - threshold)
-    below = BORDER * values / threshold if threshold > 0 else torch.zeros_like(values)
-    return torch.where(values >= threshold, above, below).clamp_(0, 1) * within
+@torch.inference_mode()
+def marks_score(attended: Attended, marks: Marks, recipe: Recipe, refined: Tensor | None) -> Tensor | None:
+    """Marks of one object by the recipe's decisions -> its score (h', w'); None where marks are refined.
+
+    Args:
+        refined: (HW,) the refined map of its points and lines, None without any; looked at where it has boxes, too.
+    """
+    if marks.boxes:
+        if recipe.box_decision != "absorb":
+            return None
+        cells = seeds.boxes(marks.boxes, attended.size, attended.grid_size).amax(1) > 0
+        against = None
+        if marks.negative:
+            against = seeds.points(marks.negative, attended.size, attended.grid_size).amax(1) > 0
+        clicked = None if refined is None else masks.min_max(refined[None, None].float())[0, 0]
+        return box_score(attended, cells, recipe, against, clicked)
+    if marks.points and not marks.lines and recipe.click_decision == "markov":
+        return click_score(attended, marks, recipe)
+    return None
 
 
-def _concluded(scores: Tensor, attended: Attended, names: list[str], columns: Tensor) -> Segmentation:
+def automatic(scores: Tensor, recipe: Recipe) -> Tensor:
+    """Scores (K, h, w) of maps in [0, 1] -> the same with the recipe's border at a threshold of their own values."""
+    every = torch.ones_like(scores[0], dtype=torch.bool)
+    return torch.stack([absorb.around_threshold(one, every, absorb.LOWER["map"], border_of(recipe)) for one in scores])
+
+
+def border_of(recipe: Recipe) -> float:
+    """Where scores of marks are decided: the recipe's background, kept off 0 and 1."""
+    return min(1 - LEAST_BORDER, max(LEAST_BORDER, masks.border_of(recipe.background)))
+
+
+def _concluded(scores: Tensor, attended: Attended, recipe: Recipe, names: list[str], columns: Tensor) -> Segmentation:
     """Scores (K, h', w') at the decision's size -> labels at the image's size."""
     side, size = attended.grid_size, attended.size
     large = (masks.resize(each[None], size)[0] for each in scores)
-    labels = masks.label_map(large, range(1, len(names) + 1), BORDER, rescale=False)
+    labels = masks.label_map(large, range(1, len(names) + 1), border_of(recipe), rescale=False)
     pooled = F.adaptive_avg_pool2d(scores[None], (side, side))[0].flatten(1).T  # (HW, K)
     total = pooled.sum(0)
     steps = torch.stack([columns.to(pooled), pooled / torch.where(total > 0, total, torch.ones_like(total))])
@@ -84,7 +129,7 @@ def clean(labels: NDArray[np.uint8], marks: Sequence[Marks], recipe: Recipe) -> 
     for k, own in enumerate(marks, 1):
         before: pieces.Region = (labels == k).astype(np.uint8)
         region = before * pieces.inside_boxes(labels.shape, own.boxes) if recipe.clip_box and own.boxes else before
-        if recipe.pieces != "all":
+        if recipe.pieces == "largest" or (recipe.pieces == "clicked" and own.through):
             points = own.through if recipe.pieces == "clicked" else []
             region = pieces.keep_pieces(np.ascontiguousarray(region), points, largest=True)
         labels[(before > 0) & (region == 0)] = 0

@@ -12,6 +12,7 @@ from iseg.errors import InputError
 Background = Literal["power"] | float
 
 LARGEST_LABEL = 255  # of a uint8 mask
+POWER_BORDER = (3 - 5**0.5) / 2  # the score m = (1 - m)^2 at which the background "power" gives way
 NORM_EPSILON = 1e-6  # the published division by (maximum + 1e-6) before the background decision
 
 
@@ -20,6 +21,11 @@ def min_max(maps: Tensor, places: tuple[int, ...] = (1, 2)) -> Tensor:
     low = maps.amin(places, keepdim=True)
     extent = maps.amax(places, keepdim=True) - low
     return (maps - low) / torch.where(extent > 0, extent, torch.ones_like(extent))
+
+
+def border_of(background: Background) -> float:
+    """The score from which on a single map wins over the background."""
+    return POWER_BORDER if background == "power" else float(background)
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

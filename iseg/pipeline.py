@@ -71,7 +71,7 @@ class ISeg:
         """
         row = find_row(model, backbone)
         if recipe is None:
-            recipe = Recipe().changed(**row.recipe)
+            recipe = row.own_recipe()
         elif not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
         row.layers(recipe)  # a recipe that does not fit is found before weights are loaded

@@ -33,13 +33,18 @@ class Recipe:
         working_size: side of the square on which scores are min-maxed before they go to image size; None = the
             interactive way: min-max on the grid, then to image size [5].
         background: "power" or a threshold in [0, 1] [5].
-        upsample: maps to the image's size, "bilinear", or "bilateral": along the picture's edges.
+        upsample: maps to the image's size, "bilinear", or "bilateral": along the picture's edges, rows and columns in
+            turn.
         upsample_cells, upsample_range: of "bilateral": the sigmas in cells of the grid and in colours of 0..1.
         decision_size: longest side in pixels at which "bilateral", "markov" and "absorb" decide.
         click_decision: points by "refine" (the method) or "markov" (M2N2).
+        mark_threshold: of points, a line or a box that are refined: "fixed" (`background`), or "otsu": chosen from the
+            map's own values.
+        negative_points: from the map of points and lines "subtract" theirs, or leave each cell the "share" that is not
+            theirs: m becomes m * m / (m + n).
         box_decision: a box by "refine" (the method), or "absorb": what hangs together with the outside is not in it.
         pieces: of each object of points, a line, a box or boxes keep "all", the "largest", or those that a point or
-            line lies in ("clicked"; without such a mark the largest).
+            line lies in ("clicked"; without such a mark all, the largest if all of them miss).
         clip_box: nothing outside an object's box.
     """
 
@@ -65,6 +70,8 @@ class Recipe:
     upsample_range: float = 0.1
     decision_size: int = 200
     click_decision: Literal["refine", "markov"] = "refine"
+    mark_threshold: Literal["fixed", "otsu"] = "fixed"
+    negative_points: Literal["subtract", "share"] = "subtract"
     box_decision: Literal["refine", "absorb"] = "refine"
     pieces: Literal["all", "largest", "clicked"] = "all"
     clip_box: bool = False

@@ -159,6 +159,12 @@ def merge(columns: Tensor) -> Tensor:
     return _unit_maximum(mean)
 
 
+def shared(maps: Tensor, against: Tensor) -> Tensor:
+    """Maps m >= 0 -> m * m / (m + n), n = `against` of the same shape; 0 where both are 0."""
+    both = maps + against
+    return maps * maps / torch.where(both > 0, both, torch.ones_like(both))
+
+
 def _unit_maximum(columns: Tensor) -> Tensor:
     peak = columns.amax(-2, keepdim=True)
     return columns / torch.where(peak > 0, peak, torch.ones_like(peak))

@@ -11,7 +11,7 @@ from iseg.finite import to_grids
 from iseg.kinds import FirstMaps
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
-from iseg.upsample import joint_bilateral, upsampling_stride
+from iseg.upsample import separable_bilateral
 
 
 def solve(
@@ -39,7 +39,7 @@ def solve_maps(
             steps = refine_columns(attended, first.columns, recipe)
         else:
             steps = refine_seeds(attended, first.columns, recipe, first.negative)
-        result = conclude(steps, attended, recipe, names, trajectory)
+        result = conclude(steps, attended, recipe, names, trajectory, of_marks=bool(first.marks))
     if first.marks:
         marked.clean(result.mask, first.marks, recipe)
     return result
@@ -74,12 +74,16 @@ def refine_columns(attended: Attended, columns: Tensor, recipe: Recipe) -> Tenso
 def refine_seeds(attended: Attended, columns: Tensor, recipe: Recipe, negative: Tensor | None = None) -> Tensor:
     """The merged map (N + 1, HW, 1) of one object's seed columns (HW, K) after 0..N iterations.
 
-    The refined and merged `negative` columns (HW, K'), if any, are subtracted, clamped at 0.
+    The refined and merged `negative` columns (HW, K'), if any, are subtracted, clamped at 0; with `negative_points:
+    share` each cell keeps the share m / (m + n) of its value, m and n being the means of the columns, whose sums are 1.
     """
-    steps = seeds.merge(refine_columns(attended, columns, recipe))
+    steps = refine_columns(attended, columns, recipe)
     if negative is None:
-        return steps
-    return (steps - seeds.merge(refine_columns(attended, negative, recipe))).clamp_min(0)
+        return seeds.merge(steps)
+    against = refine_columns(attended, negative, recipe)
+    if recipe.negative_points == "subtract":
+        return (seeds.merge(steps) - seeds.merge(against)).clamp_min(0)
+    return seeds.merge(seeds.shared(steps.mean(-1, keepdim=True), against.mean(-1, keepdim=True)))
 
 
 @torch.inference_mode()
@@ -90,14 +94,19 @@ def conclude(
     names: list[str],
     trajectory: bool = False,
     class_ids: Sequence[int] | None = None,
+    of_marks: bool = False,
 ) -> Segmentation:
-    """Maps after 0..N iterations (N + 1, HW, K) -> labels at the image's size, and arrays."""
+    """Maps after 0..N iterations (N + 1, HW, K) -> labels at the image's size, and arrays.
+
+    of_marks: the maps come from points, lines or boxes, for which the recipe may choose the threshold by the map.
+    """
     ids, size = range(1, len(names) + 1) if class_ids is None else class_ids, attended.size
     kept = steps if trajectory else steps[:: max(1, len(steps) - 1)]  # the first and the last
     grids = to_grids(kept)
     fine = None
-    if recipe.upsample == "bilateral" and len(names):
-        fine = bilateral_scores(steps[-1], attended, recipe)
+    is_automatic = of_marks and recipe.mark_threshold == "otsu"
+    if len(names) and (recipe.upsample == "bilateral" or is_automatic):
+        fine = fine_scores(steps[-1], attended, recipe, is_automatic)
         scores = (masks.resize(each[None], size)[0] for each in fine)
         labels = masks.label_map(scores, ids, recipe.background, rescale=recipe.working_size is not None)
     else:
@@ -113,9 +122,16 @@ def conclude(
     )
 
 
-def bilateral_scores(columns: Tensor, attended: Attended, recipe: Recipe) -> Tensor:
-    """Columns (HW, K) on the grid -> scores (K, h', w') in [0, 1] along the picture's edges, at the decision's size."""
-    guide, side = attended.guide(recipe.decision_size), attended.grid_size
-    maps = masks.min_max(columns.T.float().reshape(-1, side, side))
-    stride = upsampling_stride(guide, side, recipe.upsample_cells)
-    return masks.min_max(joint_bilateral(maps, guide, recipe.upsample_cells, recipe.upsample_range, stride))
+@torch.inference_mode()
+def fine_scores(columns: Tensor, attended: Attended, recipe: Recipe, is_automatic: bool = False) -> Tensor:
+    """Columns (HW, K) on the grid -> scores (K, h', w') in [0, 1] as they are decided on.
+
+    With `upsample: bilateral` along the picture's edges at the decision's size, else on the grid. is_automatic: the
+    recipe's border lies at a threshold of each map's own values.
+    """
+    side = attended.grid_size
+    scores = masks.min_max(columns.T.float().reshape(-1, side, side))
+    if recipe.upsample == "bilateral":
+        guide = attended.guide(recipe.decision_size)
+        scores = masks.min_max(separable_bilateral(scores, guide, recipe.upsample_cells, recipe.upsample_range))
+    return marked.automatic(scores, recipe) if is_automatic else scores

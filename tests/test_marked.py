@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iseg import absorb, kinds, marked, pieces
+from iseg import absorb, kinds, marked, pieces, seeds, solve
 from iseg.errors import InputError, NotFinite
 from iseg.marks import Marks
 from iseg.recipe import Recipe
@@ -63,6 +63,106 @@ def test_otsu_against_opencv(seed):
 
 def test_otsu_of_equal_values_is_the_value():
     assert absorb.otsu(torch.full((5,), 0.25)) == 0.25
+
+
+@given(st.integers(0, 999), st.sampled_from([0.45, 0.8, 1.0]), st.sampled_from([0.382, 0.5]))
+def test_the_border_lies_at_the_lowered_threshold(seed, lower, border):
+    rng = np.random.default_rng(seed)
+    values, within = torch.from_numpy(rng.random((5, 8), np.float32)), torch.from_numpy(rng.random((5, 8)) < 0.7)
+    scores = absorb.around_threshold(values, within, lower, border)
+    threshold = lower * absorb.otsu(values[within]) if within.any() else 2
+    for row, column in np.ndindex(5, 8):
+        score, value = float(scores[row, column]), float(values[row, column])
+        assert 0 <= score <= 1
+        assert within[row, column] or score == 0
+        if within[row, column] and abs(value - threshold) > 1e-5:
+            assert (score >= border) == (value >= threshold)
+    order = values[within].argsort()
+    assert (scores[within][order].diff() >= -1e-6).all()
+
+
+def test_a_score_of_equal_values_is_all_or_nothing():
+    within = torch.tensor([[True, True, False]])
+    for value in (0.0, 0.3):
+        scores = absorb.around_threshold(torch.full((1, 3), value), within, 0.8, 0.5)
+        assert scores.tolist() == [[float(value > 0), float(value > 0), 0.0]]
+
+
+@given(st.integers(0, 999), st.integers(2, 20))
+def test_unlike_against_loops(seed, count):
+    rng = np.random.default_rng(seed)
+    matrix, inner, against = rng.random((count, count)), rng.random(count), np.zeros(count, bool)
+    against[rng.integers(0, count, 2)] = True
+    ours = absorb.unlike(torch.from_numpy(matrix), torch.from_numpy(inner), torch.from_numpy(against)).numpy()
+    for cell in range(count):
+        own = sum(matrix[cell, k] * inner[k] for k in range(count)) / inner.sum()
+        other = np.mean([matrix[cell, k] for k in np.nonzero(against)[0]])
+        assert ours[cell] == pytest.approx(inner[cell] * own / (own + other))
+
+
+def test_a_negative_point_in_a_box_takes_away_what_is_like_it():
+    of = attended()
+    cells = torch.ones(GRID * GRID, dtype=torch.bool)
+    cells[:GRID] = False
+    marks = Marks(boxes=[(0, 5, 64, 40)], negative=[(60, 38)])
+    with_it = marked.marks_score(of, marks, NEW, None)
+    without = marked.marks_score(of, Marks(boxes=marks.boxes), NEW, None)
+    right = slice(int(without.shape[1] * 0.8), None)
+    assert float(with_it[8:, right].mean()) < float(without[8:, right].mean())
+
+
+def test_a_click_in_a_box_counts_as_much_as_the_box():
+    of = attended(0.25, 0.5)
+    clicked = torch.zeros(GRID * GRID)
+    clicked.view(GRID, GRID)[:, 2:4] = 1
+    score = marked.marks_score(of, Marks(boxes=[(0, 0, 60, 40)], points=[(24, 20)]), NEW, clicked)
+    found = score[:, : score.shape[1] * 15 // 16] >= 0.5
+    columns = (torch.arange(found.shape[1]) + 0.5) / score.shape[1]
+    expected = ((columns > 0.25) & (columns < 0.5)).expand_as(found)
+    assert (found != expected).float().mean() < 0.05
+
+
+@pytest.mark.parametrize("marks", [Marks(lines=[[(3, 3)]]), Marks(points=[(3, 3)], lines=[[(3, 3)]])])
+def test_lines_are_refined(marks):
+    assert marked.marks_score(attended(), marks, NEW, None) is None
+    assert marked.marks_score(attended(), Marks(boxes=[(0, 0, 9, 9)]), Recipe(), None) is None
+
+
+@pytest.mark.parametrize("upsample", ["bilinear", "bilateral"])
+def test_a_threshold_of_the_map_itself_is_not_that_of_the_recipe(upsample):
+    of = attended()
+    recipe = Recipe(upsample=upsample, decision_size=64, iterations=1, background=0.8)
+    fixed, fitted = (
+        solved("points", [(32, 20)], recipe.changed(mark_threshold=way), of=of) for way in ("fixed", "otsu")
+    )
+    expected = np.zeros(SIZE, np.uint8)
+    expected[:, 24:40] = 1
+    assert (fitted.mask != expected).mean() < 0.1
+    assert not np.array_equal(fixed.scores, fitted.scores)
+    assert np.array_equal(np.stack([*fitted.scores])[0] >= np.float32(0.8), fitted.mask > 0)
+    words = solve.conclude(torch.rand(1, GRID * GRID, 1), of, recipe.changed(mark_threshold="otsu"), ["a"])
+    assert words.mask.mean() < 0.2  # of words the recipe's own threshold stays
+
+
+@given(st.integers(0, 999))
+def test_negative_points_leave_their_share(seed):
+    rng = np.random.default_rng(seed)
+    maps, against = rng.random((2, 6, 1)) * (rng.random((2, 6, 1)) < 0.7)
+    ours = seeds.shared(torch.from_numpy(maps), torch.from_numpy(against)).numpy()
+    for cell in range(6):
+        m, n = maps[cell, 0], against[cell, 0]
+        assert ours[cell, 0] == pytest.approx(m * m / (m + n) if m + n else 0)
+
+
+def test_negative_points_by_their_share_leave_more_than_by_subtraction():
+    of, recipe = attended(), Recipe(iterations=1)
+    columns, negative = seeds.columns(Marks(points=[(32, 20)], negative=[(36, 30)]), SIZE, GRID)
+    shared, subtracted = (
+        solve.refine_seeds(of, columns, recipe.changed(negative_points=way), negative)[-1]
+        for way in ("share", "subtract")
+    )
+    assert shared.sum() > subtracted.sum()
+    assert shared.max() == pytest.approx(1)
 
 
 def test_a_click_takes_what_hangs_together():

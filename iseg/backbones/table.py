@@ -25,6 +25,7 @@ class BackboneRow:
         head_layers: {layer: head count} in the order in which the product of single heads takes them (CLIPer); by
             default `self_layers`.
         recipe: settings that differ from the defaults of `Recipe` when no recipe is named.
+        interactive: further ones, for one image at a time (`iseg segment`, the page); evaluations do not take them.
         cpu_dtype: what `dtype="auto"` is on the CPU; see `iseg.backbones.load.pick_dtype`.
         words: the only class words the model knows; None = any.
         note: one line for people.
@@ -45,6 +46,7 @@ class BackboneRow:
     timestep: int = 100
     noise_seed: int = 1101
     recipe: dict[str, Any] = field(default_factory=dict)
+    interactive: dict[str, Any] = field(default_factory=dict)
     cpu_dtype: str = "auto"
     words: list[str] | None = None
     note: str = ""
@@ -59,6 +61,10 @@ class BackboneRow:
     def __post_init__(self) -> None:
         if not self.head_layers:
             object.__setattr__(self, "head_layers", dict(self.self_layers))
+
+    def own_recipe(self) -> Recipe:
+        """The interactive settings of the backbone."""
+        return Recipe().changed(**{**self.recipe, **self.interactive})
 
     def check_words(self, words: Iterable[str]) -> None:
         """Raises InputError that lists the known words if the model does not know one of `words`."""

@@ -71,7 +71,7 @@ def read_job(arguments: list[str], free: bool = False) -> Job:
     helping = bool({"-h", "--help"} & set(arguments))
     model, note = (chosen["model"] or "sd21-base", None) if helping else choose_model(chosen["model"])
     row = find_row(model, chosen["backbone"])
-    base = load_recipe(chosen["recipe"]) if chosen["recipe"] else Recipe().changed(**row.recipe)
+    base = load_recipe(chosen["recipe"]) if chosen["recipe"] else row.own_recipe()
 
     parser = make_parser(prog="iseg segment", description="Cut images into objects.", allow_abbrev=False)
     parser.epilog = EPILOG

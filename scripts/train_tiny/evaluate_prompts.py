@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from iseg import ISeg, kinds
+from iseg import ISeg, kinds, marked, masks, pieces, seeds
 from iseg.errors import InputError
 from iseg.evaluate.metrics import ConfusionMatrix
-from iseg.marks import Box, Point
+from iseg.marks import Box, Marks, Point
 from iseg.prompt import ClassWord
+from iseg.recipe import Recipe
 from iseg.results import Attended
-from iseg.solve import solve, solve_maps
+from iseg.solve import refine_seeds, solve, solve_maps
 from scripts.bench.report import add_to_json
 from scripts.train_tiny.evaluate import FOCUS, TEST_SEED, VALIDATION_SEED
 from scripts.train_tiny.scenes import render, scene_rng
@@ -40,8 +41,11 @@ from scripts.train_tiny.sprites import read_words
 ROOT = Path(__file__).parents[2]
 PHOTOGRAPHS = "photographs"
 SMALLEST = 20  # pixels of an object
+MARKOV: dict[str, Any] = {"click_decision": "markov", "upsample_cells": 1.0, "upsample_range": 0.1}
 OLD: dict[str, Any] = {
     "upsample": "bilinear",
+    "mark_threshold": "fixed",
+    "negative_points": "subtract",
     "click_decision": "refine",
     "box_decision": "refine",
     "pieces": "all",
@@ -81,7 +85,7 @@ def images(style: str, seed: int, count: int, size: int) -> Iterator[tuple[NDArr
     base = root / "VOCdevkit" / "VOC2012" / "SegmentationClassAug"
     for path in sorted(base.glob("*.png"))[:count]:
         picture = base.parent / "JPEGImages" / f"{path.stem}.jpg"
-        yield np.asarray(Image.open(picture).convert("RGB")), np.asarray(Image.open(path))
+        yield np.array(Image.open(picture).convert("RGB")), np.array(Image.open(path))
 
 
 def record(model: ISeg, image: NDArray[np.uint8], truth: NDArray[np.uint8], kept: Path | None) -> Case:
@@ -154,6 +158,20 @@ def iou(mask: NDArray, region: NDArray[np.bool_], truth: NDArray[np.uint8]) -> f
     return float((found & region & known).sum() / ((found | region) & known).sum())
 
 
+def box_and(attended: Attended, target: Target, recipe: Recipe, prompt: str) -> NDArray[np.bool_]:
+    """The region (H, W) of a box with a click in it, or with a negative one, as on the page."""
+    clicks = {"points": [target.click]} if prompt == "box and click" else {"negative": [target.against]}
+    marks = Marks(boxes=[target.box], **clicks)
+    refined = None
+    if marks.points:
+        columns = seeds.points(marks.points, attended.size, attended.grid_size)
+        refined = refine_seeds(attended, columns, recipe)[-1, :, 0]
+    score = marked.marks_score(attended, marks, recipe, refined)
+    assert score is not None
+    inside = pieces.inside_boxes(attended.size, marks.boxes) > 0
+    return (masks.resize(score[None], attended.size)[0].numpy() >= marked.border_of(recipe)) & inside
+
+
 class Scores:
     """Scores of several settings on one kind of prompt each; `ways`: {(prompt, name): settings}."""
 
@@ -173,6 +191,11 @@ class Scores:
                 continue
             if way[0] == "several boxes at once":
                 self._add_boxes(case, objects, recipe, way)
+                continue
+            if way[0].startswith("box and"):
+                self.marks[way] += [
+                    iou(box_and(case.silent, each, recipe, way[0]), each.region, case.truth) for each in objects
+                ]
                 continue
             for target in objects:
                 kind, given, negative = prompts(target)[way[0]]
@@ -201,24 +224,31 @@ class Scores:
 def reported() -> dict[tuple[str, str], dict[str, Any]]:
     """The settings that are reported: the method's own decision, and the model's recipe."""
     all_kinds = ("words", "one click", "click and negative click", "two clicks", "line", "box", "several boxes at once")
-    return {(kind, name): settings for kind in all_kinds for name, settings in (("refined", OLD), ("recipe", {}))}
+    ways = {(kind, name): settings for kind in all_kinds for name, settings in (("refined", OLD), ("recipe", {}))}
+    return ways | {(f"box and {further}", "recipe"): {} for further in ("click", "negative click")}
 
 
 def choices() -> dict[tuple[str, str], dict[str, Any]]:
     """Many settings, to choose from."""
     ways = reported()
-    for cells, colours in ((0.5, 0.1), (1.0, 0.05), (1.0, 0.1), (1.0, 0.2), (1.5, 0.1)):
-        near = {"upsample": "bilateral", "upsample_cells": cells, "upsample_range": colours}
-        ways["words", f"bilateral {cells} {colours}"] = {**OLD, **near}
-        ways["one click", f"markov {cells} {colours}"] = {**OLD, **near, "click_decision": "markov"}
-        ways["box", f"absorb {cells} {colours}"] = {**OLD, **near, "box_decision": "absorb", "clip_box": True}
-    near = {"upsample": "bilateral"}
-    ways["words", "bilateral, two iterations"] = {**OLD, **near, "iterations": 2}
-    ways["one click", "refined, bilateral"] = {**OLD, **near}
-    ways["one click", "refined, clicked piece"] = {**OLD, "pieces": "clicked"}
+    ways |= {(kind, "Markov maps"): MARKOV for kind in ("one click", "click and negative click", "two clicks")}
+    for cells, colours in ((1.0, 0.1), (1.5, 0.07), (2.0, 0.07), (1.5, 0.1)):
+        near = {"upsample_cells": cells, "upsample_range": colours}
+        for kind in ("words", "one click", "box"):
+            ways[kind, f"bilateral {cells} {colours}"] = near
+    for size in (128, 256):
+        for kind in ("words", "one click", "box"):
+            ways[kind, f"decided at {size} pixels"] = {"decision_size": size}
+    for entropy, iterations in ((0.0, 1), (0.3, 1), (1.0, 2)):
+        for kind in ("words", "one click"):
+            ways[kind, f"entropy {entropy}, iterations {iterations}"] = {"entropy": entropy, "iterations": iterations}
+    ways["one click", "fixed threshold"] = {"mark_threshold": "fixed"}
+    ways["one click", "all pieces"] = {"pieces": "all"}
+    ways["one click", "bilinear"] = {"upsample": "bilinear"}
+    ways["click and negative click", "subtracted"] = {"negative_points": "subtract"}
     ways["box", "refined, clipped"] = {**OLD, "clip_box": True}
-    ways["box", "refined, bilateral, clipped"] = {**OLD, **near, "clip_box": True}
-    ways["box", "absorb, largest piece"] = {**near, "box_decision": "absorb", "clip_box": True, "pieces": "largest"}
+    ways["box", "refined, bilateral, Otsu, clipped"] = {"box_decision": "refine"}
+    ways["box", "largest piece"] = {"pieces": "largest"}
     return ways
 
 
