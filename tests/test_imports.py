@@ -31,7 +31,7 @@ LAYERS = [
     ],
     ["results"],
     ["backbones", "files"],
-    ["marked", "passes", "pieces", "solve", "state"],
+    ["cutout", "marked", "passes", "pieces", "solve", "state"],
     ["pipeline"],
     ["tagging", "data"],
     ["clip_maps"],
