@@ -32,7 +32,7 @@ LAYERS = [
     ["polish"],
     ["results"],
     ["backbones", "files"],
-    ["attempt", "marked", "passes", "pieces", "solve", "state"],
+    ["attempt", "cutout", "marked", "passes", "pieces", "solve", "state"],
     ["pipeline"],
     ["tagging", "data"],
     ["clip_maps"],

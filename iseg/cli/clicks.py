@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from iseg.recipe import Recipe
 
 DATA = ("grabcut", "berkeley", "davis", "sbd", "voc", "folder")
-DECISIONS = ("refine", "markov")
+DECISIONS = ("refine", "markov", "cut")  # as in iseg.noc.play, which is slow to import
 
 
 def run(arguments: list[str]) -> int:
@@ -33,7 +33,8 @@ def run(arguments: list[str]) -> int:
         data=asked.data,
         root=Path(asked.root),
         masks=masks,
-        decisions=_decisions(asked, model),
+        recipe=_recipe(asked, model),
+        decisions=_decisions(asked.decision),
         model=model,
         out=Path(asked.out),
         protocol=asked.protocol,
@@ -69,7 +70,7 @@ def _parser() -> LineParser:
     parser.add_argument("--masks", help="with folder: the label PNGs; --root then holds the images")
     parser.add_argument("--protocol", choices=("ritm", "m2n2"), default="ritm", help="the field's, or that of M2N2")
     parser.add_argument("--decision", default="markov", help=f"any of {', '.join(DECISIONS)}, set apart by commas")
-    parser.add_argument("--decision-size", type=int, help="longest side in pixels at which markov decides")
+    parser.add_argument("--decision-size", type=int, help="longest side in pixels of Markov maps")
     parser.add_argument("--whole", action="store_true", help="click 20 times whatever the IoU is")
     parser.add_argument("--limit", type=int, help="only the first images")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N shares of the images")
@@ -83,8 +84,8 @@ def _parser() -> LineParser:
     return parser
 
 
-def _decisions(asked: Namespace, model: str) -> dict[str, "Recipe"]:
-    """{decision: recipe} of --decision. Raises InputError for what is not known."""
+def _recipe(asked: Namespace, model: str) -> "Recipe":
+    """The settings of the pass and of the decisions: those of --recipe or of the model. Raises InputError."""
     from iseg.backbones.find import find_row
     from iseg.recipe import Recipe, load_recipe
 
@@ -93,10 +94,13 @@ def _decisions(asked: Namespace, model: str) -> dict[str, "Recipe"]:
     row = find_row(model, asked.backbone)
     recipe = load_recipe(asked.recipe) if asked.recipe else Recipe().changed(**row.recipe)
     row.layers(recipe)
-    if asked.decision_size is not None:
-        recipe = recipe.changed(decision_size=asked.decision_size)
-    names = [name.strip() for name in asked.decision.split(",")]
+    return recipe if asked.decision_size is None else recipe.changed(decision_size=asked.decision_size)
+
+
+def _decisions(given: str) -> tuple[str, ...]:
+    """--decision as names, each once. Raises InputError for what is not known."""
+    names = [name.strip() for name in given.split(",")]
     for name in names:
         if name not in DECISIONS:
             raise InputError(f"--decision: {echo(name)} is not known: expected any of {', '.join(DECISIONS)}")
-    return {name: recipe.changed(click_decision=name) for name in names}
+    return tuple(dict.fromkeys(names))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iseg import kinds
+from iseg.cutout import cut_clicks
 from iseg.markov import Click
 from iseg.noc.protocol import LIMIT, TARGETS, Protocol, Truth, next_click, next_click_m2n2, overlap
 from iseg.recipe import Recipe
@@ -14,6 +15,7 @@ from iseg.results import Attended
 from iseg.solve import solve_maps
 
 Decide = Callable[[Sequence[Click]], NDArray[np.bool_]]  # all clicks so far -> mask (H, W)
+DECISIONS = ("refine", "markov", "cut")
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,18 @@ def play(truth: Truth, decide: Decide, protocol: Protocol = "ritm", whole: bool 
     return played
 
 
-def decision(attended: Attended, recipe: Recipe) -> Decide:
-    """What clicks on an image give by a recipe: `ISeg.segment` with points and negative points, from a recorded pass.
+def decision(attended: Attended, recipe: Recipe, name: str) -> Decide:
+    """What clicks on an image give, from a recorded pass; negative clicks alone give nothing.
 
-    Negative clicks alone give nothing.
+    Args:
+        attended: the pass of the empty prompt, with its picture.
+        recipe: its settings.
+        name: one of `DECISIONS`: "refine" and "markov" are `ISeg.segment` with points and negative points, "cut" is
+            `cut_clicks`.
     """
+    if name == "cut":
+        return lambda clicks: _cut(attended, recipe, clicks)
+    changed = recipe.changed(click_decision=name)
 
     def decide(clicks: Sequence[Click]) -> NDArray[np.bool_]:
         inside = [(each.x, each.y) for each in clicks if each.inside]
@@ -61,6 +70,11 @@ def decision(attended: Attended, recipe: Recipe) -> Decide:
         if not inside:
             return np.zeros(attended.size, bool)
         first = kinds.first_maps("points", inside, outside, None, attended.size, attended.grid_size)
-        return solve_maps(attended, first, recipe, "points").mask > 0
+        return solve_maps(attended, first, changed, "points").mask > 0
 
     return decide
+
+
+def _cut(attended: Attended, recipe: Recipe, clicks: Sequence[Click]) -> NDArray[np.bool_]:
+    assert attended.picture is not None
+    return cut_clicks(attended.markov(recipe), attended.picture, clicks)

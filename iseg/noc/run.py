@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from iseg.cutout import DEFAULTS
 from iseg.data.items import Item
 from iseg.errors import InputError, echo
 from iseg.evaluate import outputs
@@ -18,11 +19,10 @@ from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.noc.objects import find_images, read_objects
 from iseg.noc.play import Played, decision, play
-from iseg.noc.protocol import LIMIT, Protocol, Truth, clicks_needed
+from iseg.noc.protocol import Protocol, clicks_needed
 from iseg.noc.report import noc_table, read_results, summarize, write_report
 from iseg.pipeline import ISeg
 from iseg.recipe import Recipe
-from iseg.results import Attended
 from iseg.shards import in_shard
 
 CONFIG = "config.yaml"
@@ -35,7 +35,8 @@ class ClickRun:
 
     Attributes:
         data: one of `SETS`; root: its folder; masks: for folder, the folder of label PNGs.
-        decisions: {name: recipe}: played side by side on the same pass, the first one leads.
+        recipe: of the pass and of all decisions.
+        decisions: of `DECISIONS`: played side by side on the same pass; the progress bar tells the first one's NoC.
         model, backbone, device, dtype, vae: see `ISeg.from_pretrained`.
         out: folder of the results.
         protocol: of the clicks. whole: never end early.
@@ -44,7 +45,8 @@ class ClickRun:
 
     data: str
     root: Path
-    decisions: dict[str, Recipe]
+    recipe: Recipe
+    decisions: tuple[str, ...]
     model: str
     out: Path
     masks: Path | None = None
@@ -87,7 +89,9 @@ def hold(run: ClickRun, items: list[Item]) -> FolderLock:
         "data": run.data,
         "protocol": run.protocol,
         "whole": run.whole,
-        "decisions": {name: asdict(recipe) for name, recipe in run.decisions.items()},
+        "decisions": list(run.decisions),
+        "recipe": {key: value for key, value in asdict(run.recipe).items() if key != "click_decision"},
+        "cut": asdict(DEFAULTS) if "cut" in run.decisions else None,
         "dtype": run.dtype,
         "weights_sha256": outputs.weights_digest(run.model, run.backbone, precision),
         "backbone": outputs.row_name(run.model, run.backbone),
@@ -117,8 +121,7 @@ def hold(run: ClickRun, items: list[Item]) -> FolderLock:
 
 def _play_all(run: ClickRun, items: list[Item]) -> dict[str, str]:
     """Record images. Returns {image: reason} of those that cannot be used."""
-    recipe = next(iter(run.decisions.values()))
-    seg = ISeg.from_pretrained(run.model, recipe, run.device, run.dtype, run.backbone, run.vae)
+    seg = ISeg.from_pretrained(run.model, run.recipe, run.device, run.dtype, run.backbone, run.vae)
     failures: dict[str, str] = {}
     needed: list[int] = []
     with finish_first() as asked, tqdm(items, desc="clicks", unit="image", disable=None) as bar:
@@ -129,7 +132,7 @@ def _play_all(run: ClickRun, items: list[Item]) -> dict[str, str]:
                 failures[item.name] = reason(error)
             else:
                 write_json(run.record(item.name), record)
-                lead = [each for each in read_results(item.name, record) if each.decision == next(iter(run.decisions))]
+                lead = [each for each in read_results(item.name, record) if each.decision == run.decisions[0]]
                 needed += [clicks_needed(each.ious, 0.90) for each in lead]
                 bar.set_postfix({"NoC@90": f"{sum(needed) / len(needed):.2f}"})
             if asked.number:
@@ -144,23 +147,20 @@ def _play_image(run: ClickRun, seg: ISeg, item: Item) -> dict[str, Any]:
     state = seg.set_image(image)
 
     def attempt() -> list[dict[str, Any]]:
+        attended = seg.attend_image(state, run.recipe)
         return [
             {
                 "id": number,
                 "pixels": int(truth.region.sum()),
                 "decisions": {
-                    name: _plain(_play_object(run, seg.attend_image(state, recipe), truth, recipe))
-                    for name, recipe in run.decisions.items()
+                    name: _plain(play(truth, decision(attended, run.recipe, name), run.protocol, run.whole))
+                    for name in run.decisions
                 },
             }
             for number, truth in truths.items()
         ]
 
     return {"image": item.image.name, "size": list(state.size), "objects": seg.finite(state, attempt)}
-
-
-def _play_object(run: ClickRun, attended: Attended, truth: Truth, recipe: Recipe) -> Played:
-    return play(truth, decision(attended, recipe), run.protocol, run.whole, LIMIT)
 
 
 def _plain(played: Played) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Seconds per click by Markov maps at 64x64 cells, the image's pass recorded: the first click, and further ones.
+"""Seconds per click at 64x64 cells, by Markov maps as they are and cut: the first one, and further ones.
 
     python -m scripts.bench.clicks                      # decisions at 200 px, as the recipe has it
     python -m scripts.bench.clicks --sizes 144,200,400 --repeats 5 --threads 2
 
-The first click makes the balanced matrix of the image. Another program at work makes the figures worse: the load of the
-last minute is told with them, and the CPU time, which it spoils less.
+The image's pass is recorded before; the first click makes its balanced matrix. Another program at work makes the
+figures worse: the load of the last minute is told with them, and the CPU time, which it spoils less.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from dataclasses import replace
+from itertools import product
 
 import torch
 from tqdm import tqdm
@@ -33,13 +34,13 @@ SIDE = 512  # pixels: the embedded model's grid is then 64x64, as Stable Diffusi
 CLICKS = 10
 
 
-def click_times(attended: Attended, recipe: Recipe, truth: Truth) -> list[tuple[float, float]]:
+def click_times(attended: Attended, recipe: Recipe, name: str, truth: Truth) -> list[tuple[float, float]]:
     """Seconds, and seconds of all threads together, of each of a simulated user's clicks on an object.
 
     Nothing of the image's chain is there at first.
     """
     fresh = replace(attended, _chain=None, _markov={}, _guide={})
-    decide, clicks, seconds = decision(fresh, recipe), [next_click(truth, ~truth.region & truth.region)], []
+    decide, clicks, seconds = decision(fresh, recipe, name), [next_click(truth, ~truth.region & truth.region)], []
     while len(clicks) <= CLICKS:
         start, busy = time.perf_counter(), time.process_time()
         mask = decide(clicks)
@@ -50,7 +51,7 @@ def click_times(attended: Attended, recipe: Recipe, truth: Truth) -> list[tuple[
 
 
 def measure(sizes: list[int], repeats: int) -> list[list[str]]:
-    """Rows of medians in ms: decision size, first click, further clicks (2 to 10), their work by one thread."""
+    """Rows of medians in ms: decision and size, first click, further clicks (2 to 10), their work by one thread."""
     seg = ISeg.from_pretrained("tiny", device="cpu")
     seg.backbone.row = replace(seg.backbone.row, image_size=SIDE)
     scene = render(scene_rng(SEED, 1), (384, SIDE))
@@ -58,13 +59,16 @@ def measure(sizes: list[int], repeats: int) -> list[list[str]]:
     region = scene.mask == scene.mask[scene.mask > 0].max()
     truth = Truth(region, region & ~region)
     rows = []
-    for size in sizes:
-        recipe = seg.recipe.changed(click_decision="markov", decision_size=size)
-        runs = [click_times(attended, recipe, truth) for _ in tqdm(range(repeats), desc=f"{size} px", disable=None)]
+    for name, size in product(("markov", "cut"), sizes):
+        recipe = seg.recipe.changed(decision_size=size)
+        runs = [
+            click_times(attended, recipe, name, truth)
+            for _ in tqdm(range(repeats), desc=f"{name}, {size} px", disable=None)
+        ]
         first = statistics.median(run[0][0] for run in runs)
         further, busy = zip(*(times for run in runs for times in run[1:]), strict=True)
         cells = [f"{1000 * value:.0f}" for value in (first, statistics.median(further), statistics.median(busy))]
-        rows.append([f"{size} px", *cells])
+        rows.append([f"{name}, {size} px", *cells])
     return rows
 
 
@@ -80,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (InputError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(table(["decided at", "first click ms", "further click ms", "its CPU ms"], rows))
+    print(table(["decision, maps at", "first click ms", "further click ms", "its CPU ms"], rows))
     load = os.getloadavg()[0]
     print(f"{device_name(torch.device('cpu'))}, {options.threads} threads, load {load:.1f} of {os.cpu_count()} cores")
     return 0

@@ -33,7 +33,7 @@ def scenes(tmp_path_factory) -> Path:
 
 def command(scenes: Path, out: Path, *more: str) -> int:
     given = ["clicks", "--data", "folder", "--root", str(scenes), "--model", "tiny", "--device", "cpu"]
-    return main([*given, "--decision", "refine,markov", "--decision-size", "40", "--out", str(out), *more])
+    return main([*given, "--decision", "refine,cut", "--decision-size", "40", "--out", str(out), *more])
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_what_is_written(whole, scenes):
     rows = list(csv.DictReader((whole / "objects.csv").read_text().splitlines()))
     objects = sum(len(np.unique(np.asarray(Image.open(path)))) - 1 for path in (scenes / "masks").iterdir())
     assert (results["images"], results["of_images"], results["protocol"]) == (4, 4, "ritm")
-    assert list(results["decisions"]) == ["refine", "markov"]
+    assert list(results["decisions"]) == ["refine", "cut"]
     for decision, row in results["decisions"].items():
         own = [each for each in rows if each["decision"] == decision]
         assert len(own) == row["objects"] == objects
@@ -62,14 +62,14 @@ def test_what_is_written(whole, scenes):
             assert sum(each[f"reaches{target}"] == "0" for each in own) == row[f"nof{target}"]
         assert np.isclose(np.mean([float(each["iou1"]) for each in own]), row["iou"][0])
         assert len(row["iou"]) == 20
-    assert json.loads((whole / "curve.json").read_text())["iou"]["markov"] == results["decisions"]["markov"]["iou"]
+    assert json.loads((whole / "curve.json").read_text())["iou"]["cut"] == results["decisions"]["cut"]["iou"]
     with Image.open(whole / "curve.png") as picture:
         assert picture.size == (940, 520)
     record = json.loads((whole / "records" / "scene_0.json").read_text())
     first = record["objects"][0]
     mask = np.asarray(Image.open(scenes / "masks" / "scene_0.png"))
     assert first["pixels"] == (mask == first["id"]).sum()
-    x, y, inside = first["decisions"]["markov"]["clicks"][0]
+    x, y, inside = first["decisions"]["cut"]["clicks"][0]
     assert inside == 1
     assert mask[y, x] == first["id"]
 
@@ -137,7 +137,7 @@ def test_records_of_another_set_are_refused(whole, scenes, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--decision", "guess"], "--decision: 'guess' is not known: expected any of refine, markov"),
+        (["--decision", "guess"], "--decision: 'guess' is not known: expected any of refine, markov, cut"),
         (["--shard", "3/2"], "expected I/N"),
         (["--limit", "0"], "--limit is 0: expected at least 1"),
         (["--data", "davis"], "DAVIS is not complete"),
