@@ -40,9 +40,10 @@ def read(uri: str) -> bytes:
     start, plus, length = part.partition("+")
     ranged = bool(mark and plus and start.isdecimal() and length.isdecimal())
     store, path = open_store(whole if ranged else uri)
+    limits = {"start": int(start), "end": int(start) + int(length)} if ranged else {}
     for attempt in range(TRIES):
         try:
-            return store.cat_file(path, int(start), int(start) + int(length)) if ranged else store.cat_file(path)
+            return store.cat_file(path, **limits)
         except (FileNotFoundError, IsADirectoryError, PermissionError):
             raise
         except OSError:
