@@ -57,6 +57,10 @@ class RowScore:
     pixels: int = 0
     undecided: int = 0
 
+    @classmethod
+    def empty(cls, num_classes: int) -> "RowScore":
+        return cls(ConfusionMatrix(num_classes), ConfusionMatrix(num_classes))
+
 
 @dataclass
 class Decision:
@@ -176,8 +180,7 @@ def make_rows(refine: Sequence[str], ignore: str | None, background: Background)
 
 def decide_all(decision: Decision, names: Sequence[str], threads: int) -> dict[str, str]:
     """Write the masks of every row; returns {image: reason} of those that failed."""
-    decision.totals = {row.name: RowScore(*(ConfusionMatrix(decision.num_classes) for _ in range(2)))
-                       for row in decision.rows}  # fmt: skip
+    decision.totals = {row.name: RowScore.empty(decision.num_classes) for row in decision.rows}
     failures: dict[str, str] = {}
 
     def attempt(name: str) -> dict[str, RowScore] | str:
@@ -285,7 +288,7 @@ def score_row(
 
 def report(decision: Decision, images: int) -> None:
     """Print the table and write OUT/decisions.json and OUT/decisions.csv."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in decision.rows:
         total = decision.totals[row.name]
         known = decision.truth is not None and total.pixels
