@@ -32,6 +32,10 @@ def run(arguments: list[str]) -> int:
         from iseg.cli import everything
 
         return everything.run(arguments)
+    if any(argument.split("=")[0] == "--student" for argument in arguments):
+        from iseg.cli import student
+
+        return student.run(arguments)
     job = read_job(arguments)
     from iseg.cli.folder import hold
     from iseg.cli.outputs import longest_ending

@@ -31,18 +31,15 @@ def make_network(training: Training, names: Sequence[str]) -> tuple[PreTrainedMo
 
     Raises InputError for a model that cannot be had and for settings that it does not have.
     """
-    labels = {"id2label": dict(enumerate(names)), "label2id": {name: k for k, name in enumerate(names)}}
+    labels: dict[str, Any] = {"id2label": dict(enumerate(names)), "label2id": {name: k for k, name in enumerate(names)}}
     if training.model == SCRATCH:
         known = SegformerConfig().to_dict()
-        unknown = [key for key in training.network if key not in known]
+        unknown = [key for key in training.network if key not in known or key in labels]
         if unknown:
             raise InputError(f"network has unknown key {echo(unknown[0])}: expected settings of a SegformerConfig")
         try:
-            return (
-                SegformerForSemanticSegmentation(SegformerConfig(**training.network, **labels)),
-                training.mean,
-                training.std,
-            )
+            config = SegformerConfig(**{**training.network, **labels})
+            return SegformerForSemanticSegmentation(config), training.mean, training.std
         except (ValueError, TypeError, IndexError, RuntimeError) as error:
             raise InputError(f"network: no SegFormer can be made of it: {printable(error, 200)}") from None
     if training.network:
@@ -120,7 +117,8 @@ class Student(nn.Module):
     @property
     def names(self) -> list[str]:
         """Class names by label, the background first."""
-        return [self.network.config.id2label[k] for k in range(self.network.config.num_labels)]
+        config: Any = self.network.config
+        return [config.id2label[k] for k in range(config.num_labels)]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pictures (B, 3, H, W), uint8 or float in 0..255 -> logits (B, C, h, w) on the network's grid."""

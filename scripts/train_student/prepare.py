@@ -12,17 +12,16 @@ from pathlib import Path
 
 from iseg.errors import InputError
 from iseg.evaluate import main as evaluate
-from scripts.train_tiny.make_set import make_set
+from scripts.train_student.scenes import make_scenes
 
 COUNT, SEED = 800, 17
-SIZE, STYLE = (192, 256), "fluent-flat"  # (height, width); one of the four styles that the tiny model knows
 MARGIN = "0.25"  # pixels whose best two of background and classes are closer stay undecided
 
 
 def prepare(out: Path, count: int = COUNT, seed: int = SEED) -> None:
     """Make what is missing. Raises InputError where a step fails."""
     scenes, masks = out / "scenes", out / "masks"
-    make_set(scenes, count, seed, SIZE, STYLE)
+    make_scenes(scenes, count, seed)
     run = ["run", "--config", "wsss/train_demo_masks", "--data.root", str(scenes), "--out", str(masks)]
     truth = scenes / "VOCdevkit" / "VOC2012" / "SegmentationClassAug"
     decide = ["decide", "--scores", str(masks / "iseg" / "scores"), "--out", str(out / "decided"), "--ignore", MARGIN,

@@ -62,7 +62,8 @@ def pseudo(out: Path) -> dict[str, float | None]:
 
 def table(out: Path, seeds: int) -> list[dict[str, Any]]:
     """One row per kind of masks: what is there of its runs."""
-    masks, rows = pseudo(out), []
+    masks = pseudo(out)
+    rows: list[dict[str, Any]] = []
     for kind in KINDS:
         paths = [run_folder(out, kind, seed) / "results.json" for seed in range(seeds)]
         scores = [100 * json.loads(path.read_text())["miou"] for path in paths if path.is_file()]
