@@ -44,9 +44,12 @@ def click_score(attended: Attended, marks: Marks, recipe: Recipe) -> Tensor:
 
 
 @torch.inference_mode()
-def solve_boxes(attended: Attended, columns: Tensor, recipe: Recipe, names: list[str]) -> Segmentation:
-    """K boxes, as their cells (HW, K), each an object -> masks by what hangs together with a box's outside."""
-    scores = torch.stack([box_score(attended, column, recipe) for column in (columns > 0).unbind(1)])
+def solve_boxes(
+    attended: Attended, marks: Sequence[Marks], recipe: Recipe, names: list[str], columns: Tensor
+) -> Segmentation:
+    """K objects with a box each -> masks by what hangs together with a box's outside; `columns`: seeds (HW, K)."""
+    cells = [seeds.touched(each.boxes, attended.size, attended.grid_size) for each in marks]
+    scores = torch.stack([box_score(attended, each, recipe) for each in cells])
     return _concluded(scores, attended, recipe, names, columns)
 
 
@@ -60,7 +63,7 @@ def box_score(
     Otsu's of the values in the box, lowered a little.
 
     Args:
-        cells: (HW,) bool, those of the box, or of several boxes around one object.
+        cells: (HW,) bool, those that the box, or several boxes around one object, reach into.
         against: (HW,) bool, cells of negative points, from which what is like them is taken away.
         clicked: (HW,) in [0, 1], the refined map of points or lines in the box, which then counts as much.
     """
@@ -88,7 +91,8 @@ def marks_score(attended: Attended, marks: Marks, recipe: Recipe, refined: Tenso
     if marks.boxes:
         if recipe.box_decision != "absorb":
             return None
-        cells = seeds.boxes(marks.boxes, attended.size, attended.grid_size).amax(1) > 0
+        seeds.boxes(marks.boxes, attended.size, attended.grid_size)  # a box that cannot be used is named
+        cells = seeds.touched(marks.boxes, attended.size, attended.grid_size)
         against = None
         if marks.negative:
             against = seeds.points(marks.negative, attended.size, attended.grid_size).amax(1) > 0

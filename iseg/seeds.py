@@ -1,5 +1,6 @@
 """Points, lines, boxes and rough masks (pixels) -> seed columns on the attention grid (method step 7)."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -118,6 +119,16 @@ def boxes(boxes: Sequence[Box], image_size: tuple[int, int], grid_size: int = 64
     if not hasattr(boxes, "__len__") or not len(boxes):
         raise InputError("no box was given: expected at least one (x0, y0, x1, y1)")
     return torch.cat([box(as_box(each, "boxes"), image_size, grid_size) for each in boxes], 1)
+
+
+def touched(boxes: Sequence[Box], image_size: tuple[int, int], grid_size: int = 64) -> Tensor:
+    """Cells that boxes (x0, y0, x1, y1) within the image reach into, however little: (HW,) bool."""
+    (height, width), cells = image_size, torch.zeros(grid_size, grid_size, dtype=torch.bool)
+    for xa, ya, xb, yb in boxes:
+        (x0, x1), (y0, y1) = sorted((xa, xb)), sorted((ya, yb))
+        rows = slice(int(y0 * grid_size // height), math.ceil(y1 * grid_size / height))
+        cells[rows, int(x0 * grid_size // width) : math.ceil(x1 * grid_size / width)] = True
+    return cells.flatten()
 
 
 def from_maps(maps: np.ndarray | Tensor, grid_size: int = 64) -> Tensor:

@@ -33,7 +33,7 @@ def solve_maps(
     if first.marks and kind == "points" and recipe.click_decision == "markov":
         result = marked.solve_clicks(attended, first.marks[0], recipe, names, first.columns)
     elif first.marks and kind in ("box", "boxes") and recipe.box_decision == "absorb":
-        result = marked.solve_boxes(attended, first.columns, recipe, names)
+        result = marked.solve_boxes(attended, first.marks, recipe, names, first.columns)
     else:
         if first.names is not None:
             steps = refine_columns(attended, first.columns, recipe)

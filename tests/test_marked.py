@@ -107,6 +107,8 @@ def test_a_negative_point_in_a_box_takes_away_what_is_like_it():
     marks = Marks(boxes=[(0, 5, 64, 40)], negative=[(60, 38)])
     with_it = marked.marks_score(of, marks, NEW, None)
     without = marked.marks_score(of, Marks(boxes=marks.boxes), NEW, None)
+    assert with_it is not None
+    assert without is not None
     right = slice(int(without.shape[1] * 0.8), None)
     assert float(with_it[8:, right].mean()) < float(without[8:, right].mean())
 
@@ -116,6 +118,7 @@ def test_a_click_in_a_box_counts_as_much_as_the_box():
     clicked = torch.zeros(GRID * GRID)
     clicked.view(GRID, GRID)[:, 2:4] = 1
     score = marked.marks_score(of, Marks(boxes=[(0, 0, 60, 40)], points=[(24, 20)]), NEW, clicked)
+    assert score is not None
     found = score[:, : score.shape[1] * 15 // 16] >= 0.5
     columns = (torch.arange(found.shape[1]) + 0.5) / score.shape[1]
     expected = ((columns > 0.25) & (columns < 0.5)).expand_as(found)
@@ -138,10 +141,12 @@ def test_a_threshold_of_the_map_itself_is_not_that_of_the_recipe(upsample):
     expected = np.zeros(SIZE, np.uint8)
     expected[:, 24:40] = 1
     assert (fitted.mask != expected).mean() < 0.1
-    assert not np.array_equal(fixed.scores, fitted.scores)
+    assert fitted.fine is not None
+    assert (fixed.fine is not None) == (upsample == "bilateral")
     assert np.array_equal(np.stack([*fitted.scores])[0] >= np.float32(0.8), fitted.mask > 0)
-    words = solve.conclude(torch.rand(1, GRID * GRID, 1), of, recipe.changed(mark_threshold="otsu"), ["a"])
-    assert words.mask.mean() < 0.2  # of words the recipe's own threshold stays
+    column = torch.rand(1, GRID * GRID, 1)
+    two = [solve.conclude(column, of, recipe.changed(mark_threshold=way), ["a"]).mask for way in ("fixed", "otsu")]
+    assert np.array_equal(*two)  # of words the recipe's own threshold stays
 
 
 @given(st.integers(0, 999))
@@ -204,6 +209,18 @@ def test_the_chain_is_made_once_and_counted():
     solved("points", [(30, 20)], NEW.changed(decision_size=32), of=of)
     assert of.markov(NEW.changed(decision_size=32)).chain is chain
     assert of.nbytes > before
+
+
+@given(st.integers(0, 999))
+def test_cells_that_a_box_reaches_into(seed):
+    rng = np.random.default_rng(seed)
+    (xa, xb), (ya, yb) = (rng.choice(most + 1, 2, replace=False).tolist() for most in (64, 40))
+    ours = seeds.touched([(xa, ya, xb, yb)], SIZE, GRID).view(GRID, GRID)
+    expected = np.zeros((GRID, GRID), bool)
+    for x in range(min(xa, xb), max(xa, xb)):
+        for y in range(min(ya, yb), max(ya, yb)):
+            expected[y // 5, x // 8] = True
+    assert np.array_equal(ours.numpy(), expected)
 
 
 def test_pieces_of_the_recipe():

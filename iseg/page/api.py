@@ -84,10 +84,10 @@ class Api:
     def prepare(self, request: Request) -> Answer:
         """Run the pass of an `image` that all marks share."""
         token, name = self.images.owned(request)
-        return {"grid": self.engine.prepare(name, self.people.begin(token, "prepare"))}
+        return self.engine.prepare(name, self.people.begin(token, "prepare"))
 
     def solve(self, request: Request) -> Answer:
-        """The trajectory of one `object` of an `image`: float32 (N + 1, K, g, g) in base64.
+        """The maps of one `object` of an `image`: float32 (N + 1, K, g, g) in base64, or its score; see `solved.told`.
 
         A later request in the same `slot` takes the place of an earlier one. With words alone also its `phrases` and,
         where it can be told, for each whether the image holds it (`found`). With `only_last` N = 0: the maps after the
@@ -97,8 +97,7 @@ class Api:
         wanted = parse_object(request.get("object"), self.settings)
         slot = hashlib.sha256(text(request.get("slot", ""), "slot", MAX_SLOT).encode()).hexdigest()
         only_last = request.get("only_last") is True
-        steps = self.engine.trajectory(name, wanted, self.people.begin(token, f"solve {slot}"), only_last)
-        answer: Answer = {"steps": base64.b64encode(steps.astype("<f4").tobytes()).decode(), "shape": list(steps.shape)}
+        answer: Answer = self.engine.solved(name, wanted, self.people.begin(token, f"solve {slot}"), only_last)
         if wanted.words and not wanted.marks:
             backbone = self.engine.seg.backbone
             image, phrases = self.engine.image(name), wanted.words.phrases

@@ -7,9 +7,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from iseg.errors import InputError
 from iseg.recipe import Recipe
 
-# Field of the recipe -> kinds of marks it matters to (empty: any), and what people read; its values are those of its
-# type, a Literal or bool. None yet: the page refines every mark, and the recipe's other decisions act after that.
-OFFERED: dict[str, tuple[tuple[str, ...], str]] = {}
+# Field of the recipe -> kinds of marks it matters to (empty: any), and what people read: its name, and its values
+OFFERED: dict[str, tuple[tuple[str, ...], str, dict[Any, str]]] = {
+    "upsample": ((), "Outline", {"bilinear": "smooth", "bilateral": "along edges"}),
+    "mark_threshold": (("points", "lines"), "Threshold", {"fixed": "the same for all", "otsu": "fits each map"}),
+    "click_decision": (("points",), "Points", {"refine": "spread", "markov": "walk (Markov maps)"}),
+    "box_decision": (("boxes",), "Boxes", {"refine": "spread", "absorb": "not like outside"}),
+}
 
 Decision = tuple[tuple[str, Any], ...]
 
@@ -23,10 +27,10 @@ def options() -> dict[str, list[Any]]:
 
 
 def described(recipe: Recipe) -> list[dict[str, Any]]:
-    """For the page: name, label, kinds, values and the model's own value of each field that is offered."""
+    """For the page: name, label, kinds, values with their words, and the model's own value of each field offered."""
     return [
         {"name": name, "label": OFFERED[name][1], "kinds": list(OFFERED[name][0]), "values": values,
-         "default": getattr(recipe, name)}
+         "words": [OFFERED[name][2][value] for value in values], "default": getattr(recipe, name)}
         for name, values in options().items()
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Maps of the page's objects -> labels at the image's own size, a strip of rows at a time.
+"""Scores of the page's objects -> labels at the image's own size, a strip of rows at a time.
 
 The decision is `iseg.masks.label_map`; here is what makes its scores: strips, so that a large image with many objects
 stays within bounded memory, and what was corrected by hand.
@@ -24,13 +24,10 @@ Step = Callable[[int, int], None]  # (done, all): says how far it is, and raises
 
 
 class Rows:
-    """The scores of one map (g, g), upsampled to (H, W) some rows at a time, as `masks.each_score` without a working
-    size does in one go."""
+    """The scores of one object (h', w'), upsampled to (H, W) some rows at a time, as `masks.resize` does in one go."""
 
-    def __init__(self, grid: Tensor, size: tuple[int, int]) -> None:
-        side = grid.shape[0]
-        unit = masks.min_max(grid[None].float().cpu())
-        self.height, self.wide = size[0], masks.resize(unit, (side, size[1]))[0]  # (g, W)
+    def __init__(self, score: Tensor, size: tuple[int, int]) -> None:
+        self.height, self.wide = size[0], masks.resize(score[None], (score.shape[0], size[1]))[0]  # (h', W)
 
     def __call__(self, rows: range) -> Tensor:
         """Scores (h, W) float32 in [0, 1] of rows of the image."""
@@ -52,14 +49,14 @@ class Decided:
 
 
 def decide(
-    maps: Sequence[Tensor], objects: Sequence[PageObject], size: tuple[int, int], step: Step = lambda *_: None
+    scores: Sequence[Tensor], objects: Sequence[PageObject], size: tuple[int, int], step: Step = lambda *_: None
 ) -> Decided:
-    """The labels of objects whose maps (g, g) are given, on an image of size (H, W)."""
+    """The labels of objects whose scores (h', w') in [0, 1] are given, on an image of size (H, W)."""
     (height, width), count = size, len(objects)
     per = max(1, STRIP // width)
     strips = [range(top, min(height, top + per)) for top in range(0, height, per)]
     total = len(strips) + count
-    sources = [Rows(grid, size) for grid in maps]
+    sources = [Rows(score, size) for score in scores]
     kept: list[bytes | None] = []  # regions after clean-up, packed: 40 of a large image fit
     for k, each in enumerate(objects):
         step(k, total)

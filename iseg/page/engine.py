@@ -9,14 +9,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import prompt, solve
 from iseg.errors import InputError
-from iseg.finite import to_grids
-from iseg.page import model
+from iseg.page import model, solved
 from iseg.page.combine import combined
 from iseg.page.decision import Step
 from iseg.page.everything import found_at, piece_map
@@ -24,6 +22,7 @@ from iseg.page.images import Images
 from iseg.page.objects import PageObject
 from iseg.page.people import Check
 from iseg.page.settings import MEGA, UiSettings
+from iseg.page.solved import Solved
 from iseg.page.uploads import image_id
 from iseg.pipeline import ISeg
 from iseg.recipe import Recipe
@@ -112,29 +111,30 @@ class Engine:
         """A kept image (H, W, 3). Raises ImageGone if it had to make room."""
         return self._images.get(name).pixels
 
-    def prepare(self, name: str, check: Check) -> int:
-        """Run the empty prompt's pass of an image, which all marks share; returns the grid's side."""
+    def prepare(self, name: str, check: Check) -> dict[str, Any]:
+        """Run the empty prompt's pass of an image, which all marks share; returns what the page needs of it."""
         with self._turn(check):
-            return self._attend(name, (), self.seg.recipe).grid_size
+            recipe = self._recipe()
+            attended = self._attend(name, (), recipe)
+            return {"grid": attended.grid_size, "edges": solved.edges(attended, recipe)}
 
-    def trajectory(self, name: str, wanted: PageObject, check: Check, only_last: bool = False) -> NDArray[np.float32]:
-        """Maps (N + 1, K, g, g) after 0..max_iterations: one per phrase for words alone, else K = 1.
+    def solved(self, name: str, wanted: PageObject, check: Check, only_last: bool = False) -> dict[str, Any]:
+        """Maps after 0..max_iterations, one per phrase for words alone, else one; or a score: see `solved.told`.
 
-        only_last: those after the object's own iterations alone, N = 0.
+        only_last: those after the object's own iterations alone.
         """
         with self._turn(check):
-            steps = self._steps(name, wanted, wanted.iterations if only_last else self.settings.max_iterations)
-        return to_grids(steps[-1:] if only_last else steps)
+            found = self._solve(name, wanted, wanted.iterations if only_last else self.settings.max_iterations)
+            return solved.told(found, only_last)
 
-    def maps(self, name: str, objects: Sequence[PageObject], step: Step) -> list[Tensor]:
-        """The refined map (g, g) of each object, on the CPU; `step` is called before each."""
-        grids = []
+    def scores(self, name: str, objects: Sequence[PageObject], step: Step) -> list[Tensor]:
+        """The score (h', w') in [0, 1] of each object, on the CPU; `step` is called before each."""
+        found = []
         for k, each in enumerate(objects):
-            with self._turn(partial(step, k, len(objects))):
-                last = self._steps(name, each, each.iterations)[-1:]
             index = each.words.index if each.words and not each.marks else 0
-            grids.append(torch.from_numpy(to_grids(last[..., [index]])[0, 0]))
-        return grids
+            with self._turn(partial(step, k, len(objects))):
+                found.append(self._solve(name, each, each.iterations).fine(index))
+        return found
 
     def everything(self, name: str, coarse: float, check: Check) -> Regions:
         """The regions without words of an image; another coarseness needs no further pass."""
@@ -159,37 +159,44 @@ class Engine:
                 self.stage = ""
         self._images.trim()
 
-    def _steps(self, name: str, wanted: PageObject, iterations: int) -> Tensor:
-        """Maps (N + 1, HW, K) of an object after 0..iterations.
+    def _recipe(self, **settings: Any) -> Recipe:
+        """The model's settings as the page uses them: scores of marks are decided at the model's own threshold."""
+        return self.seg.recipe.changed(working_size=None, background=model.threshold_of(self.seg.recipe), **settings)
+
+    def _solve(self, name: str, wanted: PageObject, iterations: int) -> Solved:
+        """The maps of an object after 0..iterations, or its score.
 
         Words alone give one map per phrase; marks, or both, one: of both, the merged maps of each count alike, and what
         was marked as not belonging to the object is subtracted. An object that was only painted has a map of zeros.
         """
         seg, marks, words = self.seg, wanted.marks, wanted.words
-        recipe = seg.recipe.changed(
-            entropy=wanted.entropy,
-            enhancement=wanted.enhancement,
-            iterations=iterations,
-            working_size=None,
-            **dict(wanted.decision),
+        recipe = self._recipe(
+            entropy=wanted.entropy, enhancement=wanted.enhancement, iterations=iterations, **dict(wanted.decision)
         )
-        spoken = None
+        attended, spoken = None, None
         if words:
             seg.backbone.row.check_words(words.phrases)
-            spoken = solve.refine_classes(self._attend(name, words.phrases, recipe), recipe)
+            attended = self._attend(name, words.phrases, recipe)
+            spoken = solve.refine_classes(attended, recipe)
             if not marks:
-                return spoken
+                return Solved(spoken, attended, recipe)
             spoken = spoken[..., [words.index]]
-        elif wanted.pieces:
+        attended = self._attend(name, (), recipe)
+        if wanted.pieces and not words:
             map_ = piece_map(self._found(name, wanted.pieces.coarse), wanted.pieces)
             spoken = map_.to(seg.backbone.device).expand(iterations + 1, -1, -1)
             if not marks:
-                return spoken
-        attended = self._attend(name, (), recipe)
+                return Solved(spoken, attended, recipe, follows_edges=False)
         if not marks:
-            return attended.attention.new_zeros((iterations + 1, attended.grid_size**2, 1))
+            blank = attended.attention.new_zeros((iterations + 1, attended.grid_size**2, 1))
+            return Solved(blank, attended, recipe, follows_edges=False)
         self.stage = "Refining"
-        return combined(attended, marks, spoken, recipe, self.settings.max_cells)
+        own = recipe.changed(iterations=wanted.iterations)
+        found = solved.decided(attended, marks, own) if spoken is None else None
+        if found:
+            return found
+        steps = combined(attended, marks, spoken, recipe, self.settings.max_cells)
+        return Solved(steps, attended, recipe, of_marks=spoken is None)
 
     def _attend(self, name: str, phrases: tuple[str, ...], recipe: Recipe) -> Attended:
         seg, state = self.seg, self._images.get(name)

@@ -6,11 +6,13 @@ from typing import Any
 from iseg.backbones.find import locate
 from iseg.backbones.table import BackboneRow, load_row
 from iseg.errors import InputError
+from iseg.masks import POWER_BORDER
 from iseg.page import choices
 from iseg.page.settings import UiSettings
 from iseg.pipeline import ISeg
+from iseg.recipe import Recipe
 
-POWER = 0.382  # the score m at which m = (1 - m)^2: above it the background "power" gives way
+POWER = round(POWER_BORDER, 3)
 BEST = "sd21-base"  # what "auto" means where its weights are at hand
 
 Loader = Callable[[UiSettings], tuple[ISeg, str]]
@@ -51,11 +53,21 @@ def described(seg: ISeg, max_iterations: int) -> dict[str, Any]:
         "choices": choices.described(recipe),
         "defaults": {
             "iterations": min(recipe.iterations, max_iterations),
-            "threshold": POWER if recipe.background == "power" else float(recipe.background),
+            "threshold": threshold_of(recipe),
             "entropy": min(recipe.entropy, 1.0),
             "enhancement": recipe.enhancement,
+            "clean": {
+                "clip": recipe.clip_box,
+                "clicked": recipe.pieces == "clicked",
+                "largest": recipe.pieces == "largest",
+            },
         },
     }
+
+
+def threshold_of(recipe: Recipe) -> float:
+    """The threshold with which an object of the page begins."""
+    return POWER if recipe.background == "power" else float(recipe.background)
 
 
 def _limits(row: BackboneRow) -> str:

@@ -31,9 +31,9 @@ class Saving:
     def item(self, image: str, name: str, objects: list[PageObject], step: Step) -> exports.Exported:
         """An image with the labels of its objects. `step` is told how far it is."""
         pixels = self.engine.image(image)
-        maps = self.engine.maps(image, objects, lambda k, n: step(k, 2 * n))
+        scores = self.engine.scores(image, objects, lambda k, n: step(k, 2 * n))
         size = (pixels.shape[0], pixels.shape[1])
-        decided = decide(maps, objects, size, lambda k, n: step(n + k, 2 * n))
+        decided = decide(scores, objects, size, lambda k, n: step(n + k, 2 * n))
         return exports.Exported(name, pixels, objects, decided)
 
     def write(

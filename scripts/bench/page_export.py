@@ -37,7 +37,7 @@ def objects(count: int) -> tuple[list[torch.Tensor], list[PageObject]]:
     for k in range(count):
         column, row, reach = random.uniform((4, 4, 3), (GRID - 4, GRID - 4, 9)).tolist()
         blob = np.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * reach**2)) + 0.05 * random.random((GRID, GRID))
-        maps.append(torch.from_numpy(blob.astype(np.float32)))
+        maps.append(torch.from_numpy(blob.astype(np.float32) / blob.max()))
         clean = Clean(largest=True, holes=True, smooth=True) if k % 2 else Clean()
         made.append(
             PageObject(Marks(points=((1.0, 1.0),)), None, 0.1, 1.6, 10, 0.45, clean=clean, name=f"thing {k % 9}")

@@ -160,8 +160,9 @@ def iou(mask: NDArray, region: NDArray[np.bool_], truth: NDArray[np.uint8]) -> f
 
 def box_and(attended: Attended, target: Target, recipe: Recipe, prompt: str) -> NDArray[np.bool_]:
     """The region (H, W) of a box with a click in it, or with a negative one, as on the page."""
-    clicks = {"points": [target.click]} if prompt == "box and click" else {"negative": [target.against]}
-    marks = Marks(boxes=[target.box], **clicks)
+    marks = Marks(boxes=[target.box], points=[target.click])
+    if prompt == "box and negative click":
+        marks = Marks(boxes=[target.box], negative=[target.against])
     refined = None
     if marks.points:
         columns = seeds.points(marks.points, attended.size, attended.grid_size)

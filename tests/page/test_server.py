@@ -317,7 +317,7 @@ def test_maps_that_are_not_finite_are_neither_shown_nor_saved(page, engine, monk
     monkeypatch.setattr(solve, "refine_seeds", lambda *_: broken)
     assert "not finite" in page.ask("solve", image=image, object=marks(points=[[30, 45]]), slot="a")["error"]
     with pytest.raises(InputError, match="not finite"):
-        engine.maps(image, [parse_object(marks(points=[[30, 45]]), engine.settings)], lambda *_: None)
+        engine.scores(image, [parse_object(marks(points=[[30, 45]]), engine.settings)], lambda *_: None)
 
 
 def test_marks_share_one_pass_and_words_cost_one_more(page, engine):
@@ -463,30 +463,65 @@ def test_a_request_that_waits_gives_way_to_a_later_one():
     assert answers[1]["code"] == "superseded"
 
 
-def test_what_the_recipe_offers_can_be_chosen_per_object(page, monkeypatch):
+def test_what_the_recipe_offers_can_be_chosen_per_object(page):
     image = page.upload(blocks_image())
     wanted = marks(points=[[30, 45]])
-    assert page.get("status")["model"]["choices"] == []
-    unknown = page.ask("solve", image=image, object={**wanted, "decision": {"resize": "torch"}})
-    assert "expected nothing" in unknown["error"]
-    monkeypatch.setattr("iseg.page.choices.OFFERED", {"resize": (("points",), "Resize"), "cluster": ((), "Pool")})
     offered = {each["name"]: each for each in page.get("status")["model"]["choices"]}
-    assert offered["resize"] == {
-        "name": "resize", "label": "Resize", "kinds": ["points"], "values": ["opencv", "torch"], "default": "torch",
+    assert offered["click_decision"] == {
+        "name": "click_decision", "label": "Points", "kinds": ["points"], "values": ["refine", "markov"],
+        "words": ["spread", "walk (Markov maps)"], "default": "refine",
     }  # fmt: skip
-    assert offered["cluster"]["values"] == [False, True]
-    seen = []
-    attend = page.api.engine.seg.attend_image
-
-    def attended(state, recipe, words):
-        seen.append(recipe)
-        return attend(state, recipe, words)
-
-    monkeypatch.setattr(page.api.engine.seg, "attend_image", attended)
-    page.steps(image, {**wanted, "decision": {"resize": "opencv", "cluster": True}})
-    assert (seen[-1].resize, seen[-1].cluster) == ("opencv", True)
-    for wrong in ({"resize": "pil"}, {"cluster": 1}, {"entropy": 0.1}, ["resize"]):
+    assert all(len(each["words"]) == len(each["values"]) == len(set(each["words"])) for each in offered.values())
+    forms = {}
+    for decision in ({}, {"upsample": "bilateral"}, {"mark_threshold": "otsu"}, {"click_decision": "markov"}):
+        answer = page.get("solve", image=image, object={**wanted, "decision": decision}, slot="a")
+        forms[answer["form"], answer["automatic"]] = answer["shape"]
+    assert forms == {
+        ("grid", False): [21, 1, GRID, GRID],
+        ("edges", False): [21, 1, GRID, GRID],
+        ("grid", True): [21, 1, GRID, GRID],
+        ("decided", False): [1, 1, 90, 150],
+    }
+    for wrong in ({"resize": "torch"}, {"upsample": "nearest"}, {"entropy": 0.1}, ["upsample"]):
         assert page.ask("solve", image=image, object={**wanted, "decision": wrong})["code"] == "input"
+
+
+DECISIONS = [
+    {},
+    {"upsample": "bilateral", "mark_threshold": "otsu"},
+    {"click_decision": "markov"},
+    {"box_decision": "absorb", "upsample": "bilateral"},
+]
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+@pytest.mark.parametrize(
+    "given",
+    [{"points": [[30, 45]], "negative": [[120, 40]]}, {"boxes": [[20, 20, 70, 70]]},
+     {"points": [[30, 45]], "boxes": [[20, 20, 70, 70]], "negative": [[60, 60]]}],
+)  # fmt: skip
+def test_exports_are_decided_on_what_the_page_is_sent(page, engine, decision, given):
+    image = page.upload(blocks_image())
+    wanted = {**marks(**given), "decision": decision, "iterations": 2}
+    answer = page.get("solve", image=image, object=wanted, slot="a")
+    parsed = parse_object(wanted, engine.settings)
+    score = engine.scores(image, [parsed], lambda *_: None)[0].numpy()
+    steps = np.frombuffer(base64.b64decode(answer["steps"]), "<f4").reshape(answer["shape"])
+    if answer["form"] == "decided":
+        np.testing.assert_allclose(score, steps[0, 0], atol=1e-6)
+        assert np.frombuffer(base64.b64decode(answer["seed"]), "<f4").size == GRID**2
+    elif answer["form"] == "grid" and not answer["automatic"]:
+        low, high = steps[2, 0].min(), steps[2, 0].max()
+        np.testing.assert_allclose(score, (steps[2, 0] - low) / (high - low), atol=1e-6)
+    else:
+        assert score.shape == (90, 150)
+    assert (score >= 0.5).any()
+
+
+def test_preparing_tells_the_picture_that_edges_are_taken_from(page):
+    edges = page.get("prepare", image=page.upload(blocks_image()))["edges"]
+    told = np.frombuffer(base64.b64decode(edges["guide"]), np.uint8).reshape(3, edges["height"], edges["width"])
+    assert np.array_equal(told.transpose(1, 2, 0), blocks_image())
 
 
 def test_the_embedded_model_stands_in_with_a_notice(monkeypatch, tmp_path):
@@ -713,13 +748,13 @@ def test_without_a_folder_its_requests_are_refused(page):
 
 def test_an_export_can_be_stopped(page, monkeypatch):
     image = page.upload(blocks_image())
-    whole = page.api.engine.maps
+    whole = page.api.engine.scores
 
     def slow(name, objects, step):
         page.get("cancel")
         return whole(name, objects, step)
 
-    monkeypatch.setattr(page.api.engine, "maps", slow)
+    monkeypatch.setattr(page.api.engine, "scores", slow)
     answer = page.ask("export", image=image, kind="mask", objects=[marks(points=[[30, 45]])])
     assert answer["code"] == "superseded"
 

@@ -20,10 +20,10 @@ export class Choices {
     );
   }
 
-  #make({ name, values }) {
+  #make({ name, values, words }) {
     const select = document.createElement("select");
     select.dataset.choice = name;
-    select.append(...values.map((value, k) => new Option(wordOf(value), String(k))));
+    select.append(...words.map((word, k) => new Option(word, String(k))));
     select.addEventListener("change", () => {
       const { document: doc } = this.app;
       doc.edit(doc.now.selected, (object) => (object.decision[name] = values[Number(select.value)]));
@@ -42,5 +42,3 @@ export class Choices {
     }
   }
 }
-
-const wordOf = (value) => (value === true ? "yes" : value === false ? "no" : String(value).replaceAll("_", " "));

@@ -3,7 +3,7 @@
 import { copy, create, hasContent, SETTINGS } from "./objects.js";
 
 const KEPT = 200;
-const GENERIC = { iterations: 10, threshold: 0.5, entropy: 0.1, enhancement: 1.6 }; // until the model tells its own
+const GENERIC = { iterations: 10, threshold: 0.5, entropy: 0.1, enhancement: 1.6, clean: {} }; // until the model tells its own
 
 export class Document {
   constructor() {
@@ -182,6 +182,7 @@ export class Document {
   adopt(defaults) {
     this.adjust((now) => {
       for (const name of SETTINGS.filter((each) => !this.touched.has(each))) now.defaults[name] = defaults[name];
+      now.defaults.clean = defaults.clean;
     });
   }
 

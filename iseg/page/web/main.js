@@ -192,16 +192,7 @@ class App {
     this.folder.draw();
     this.progress.draw();
     this.weights.draw();
-    const { refs, document: doc } = this;
-    refs.percent.textContent = `${Math.round(this.stage.view.scale * 100)} %`;
-    for (const [name, list] of [
-      ["undo", doc.past],
-      ["redo", doc.future],
-    ]) {
-      refs.page.querySelector(`[data-do=${name}]`).disabled = list.length === 0;
-    }
-    const play = refs.page.querySelector("[data-do=play]");
-    play.textContent = this.player.step === null ? "▶" : "■";
+    tools.draw(this);
   }
 }
 

@@ -1,10 +1,10 @@
 // The objects' colours over a tile of the image, at the image's own resolution.
 
-import { decide, unit, upsample } from "./maths.js";
+import { decide } from "./maths.js";
 import { CLEAN, isCorrected } from "./objects.js";
 import { paintLayer } from "./paint.js";
 import { clean, cover } from "./regions.js";
-import { mapAt } from "./solver.js";
+import { scoreAt } from "./scores.js";
 
 const EMPTY_SCORE = 1e-6; // of what clean-up added where the map is zero
 
@@ -36,8 +36,7 @@ export function layerOf(app, box) {
 function claimOf(app, object, box, out) {
   const { image } = app;
   const maps = app.solver.mapsOf(object);
-  const map = unit(mapAt(maps, object, app.iterationOf(object)));
-  upsample(map, maps.side, image.width, image.height, out, box);
+  scoreAt(app, maps, object, app.iterationOf(object), image.width, image.height, out, box);
   if (!isCorrected(object)) return { scores: out, threshold: object.threshold };
   const limit = Math.fround(object.threshold);
   const change = changeOf(app, object);

@@ -39,21 +39,21 @@ function taps(side, count) {
   return { lower, weight };
 }
 
-// (side x side) map -> (height x width), bilinear; of it, the part `box` (x0, y0, x1, y1) goes to `out`.
-export function upsample(map, side, width, height, out, box = [0, 0, width, height]) {
-  const across = taps(side, width);
-  const down = taps(side, height);
-  const row = new Float64Array(side + 1);
-  const step = new Float64Array(side);
+// (rows x columns) map -> (height x width), bilinear; of it, the part `box` (x0, y0, x1, y1) goes to `out`.
+export function upsample(map, columns, rows, width, height, out, box = [0, 0, width, height]) {
+  const across = taps(columns, width);
+  const down = taps(rows, height);
+  const row = new Float64Array(columns + 1);
+  const step = new Float64Array(columns);
   const { lower, weight } = across;
   const [x0, y0, x1, y1] = box;
   for (let y = y0; y < y1; y++) {
-    const top = down.lower[y] * side;
-    const bottom = Math.min(down.lower[y] + 1, side - 1) * side;
+    const top = down.lower[y] * columns;
+    const bottom = Math.min(down.lower[y] + 1, rows - 1) * columns;
     const v = down.weight[y];
-    for (let j = 0; j < side; j++) row[j] = map[top + j] * (1 - v) + map[bottom + j] * v;
-    row[side] = row[side - 1];
-    for (let j = 0; j < side; j++) step[j] = row[j + 1] - row[j];
+    for (let j = 0; j < columns; j++) row[j] = map[top + j] * (1 - v) + map[bottom + j] * v;
+    row[columns] = row[columns - 1];
+    for (let j = 0; j < columns; j++) step[j] = row[j + 1] - row[j];
     const start = (y - y0) * (x1 - x0) - x0;
     for (let x = x0; x < x1; x++) {
       const j = lower[x];

@@ -32,7 +32,7 @@ export function create(now, content = {}) {
   const id = now.next++;
   const used = now.objects.map((object) => object.colour);
   const colour = COLOURS.find((each) => !used.includes(each)) ?? COLOURS[id % COLOURS.length];
-  const own = { marks: noMarks(), words: null, pieces: null, strokes: [], clean: {}, decision: {} };
+  const own = { marks: noMarks(), words: null, pieces: null, strokes: [], clean: { ...now.defaults.clean }, decision: {} };
   const object = { id, uid: identity(), name: `object ${id}`, colour, hidden: false, absent: false, ...now.defaults, ...own, ...content };
   now.objects.push(object);
   return object;

@@ -1,11 +1,11 @@
 // The five pictures of an image at one size: image, seed map, refined map, mask, overlay. The stage has one of these at
 // view size, the strip below it one at thumbnail size.
 
-import { decide, unit, upsample } from "./maths.js";
+import { decide, upsample } from "./maths.js";
 import { isCorrected } from "./objects.js";
 import { paintHeat, paintLayer, paintMask, paintOverlay } from "./paint.js";
 import { claims } from "./regions.js";
-import { mapAt } from "./solver.js";
+import { scoreAt, seedOf } from "./scores.js";
 
 export const PANELS = [
   ["image", "Image"],
@@ -59,7 +59,7 @@ export class Pictures {
     if (kept && kept.maps === maps && kept.iteration === iteration) return kept.buffer;
     const isKept = kept || this.scores.size < KEPT;
     const buffer = kept?.buffer ?? (isKept ? new Float32Array(this.width * this.height) : this.heat);
-    upsample(unit(mapAt(maps, object, iteration)), maps.side, this.width, this.height, buffer);
+    scoreAt(this.app, maps, object, iteration, this.width, this.height, buffer);
     if (isKept) this.scores.set(object.id, { maps, iteration, buffer });
     return buffer;
   }
@@ -155,10 +155,10 @@ export class Pictures {
     const object = this.app.subject;
     const maps = object && this.app.solver.mapsOf(object);
     if (!maps) this.heat.fill(0);
-    else {
-      const map = mapAt(maps, object, seed ? 0 : this.app.iterationOf(object));
-      upsample(unit(map), maps.side, this.width, this.height, this.heat);
-    }
+    else if (seed) {
+      const { values, width, height } = seedOf(maps, object);
+      upsample(values, width, height, this.width, this.height, this.heat);
+    } else scoreAt(this.app, maps, object, this.app.iterationOf(object), this.width, this.height, this.heat);
     paintHeat(this.heat, this.app.heatTable, this.out);
     this.put(this.out);
   }

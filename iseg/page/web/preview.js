@@ -2,9 +2,9 @@
 // asked for, and only for the place where the pointer rests.
 
 import { claims } from "./regions.js";
-import { unit, upsample } from "./maths.js";
 import { create, toRequest } from "./objects.js";
 import { rgb } from "./paint.js";
+import { scoreAt } from "./scores.js";
 
 const REST = 25; // ms
 const KEY = "iseg-preview";
@@ -82,10 +82,10 @@ export class Preview {
   }
 
   // The object's region at view size, painted in its colour.
-  #paint({ steps, side }, object) {
+  #paint(maps, object) {
     const { pictures } = this.app.stage;
     const { width, height } = pictures;
-    const scores = upsample(unit(steps), side, width, height, new Float32Array(width * height));
+    const scores = scoreAt(this.app, maps, object, 0, width, height, new Float32Array(width * height));
     const asked = claims(scores, object, pictures, this.app.image, new Float32Array(width * height));
     const data = new ImageData(width, height);
     const out = new Uint32Array(data.data.buffer);

@@ -1,5 +1,7 @@
 // What is under way: the connection, the model's state, the pass that all marks share, and the line that says so.
 
+import { Edges } from "./edges.js";
+
 const POLL = 300; // ms between looks at the server's state, while there is something to wait for
 const IDLE = 5000; // ms between looks while there is not: a server that is gone is noticed
 const AGAIN = 1000; // ms until a pass that failed is asked for again; each further time twice as long
@@ -57,7 +59,7 @@ export class Progress {
     for (let pause = AGAIN; image === this.app.image && !image.prepared; pause = Math.min(LONGEST, 2 * pause)) {
       this.watch();
       try {
-        await this.app.request("prepare", {}, image);
+        image.edges = new Edges((await this.app.request("prepare", {}, image)).edges);
         image.prepared = true;
         image.trouble = "";
       } catch (error) {

@@ -9,12 +9,12 @@ const PAUSE = 60; // ms; while a slider moves, only where it rests is asked for
 const AGAIN = 1000; // ms until a request that failed is sent again; each further one waits twice as long
 const LONGEST = 30_000;
 const FINAL = ["input"]; // failures that stay while the object stays as it is
-const BLANK = { serial: 0, length: 1, count: 1, side: 1, steps: new Float32Array(1) }; // of what was only painted
+const BLANK = { serial: 0, length: 1, count: 1, width: 1, height: 1, steps: new Float32Array(1), form: "grid" }; // of what was only painted
 
 export class Solver {
   constructor(app) {
     this.app = app;
-    this.maps = new Map(); // key -> {serial, length, count, side, steps, found}
+    this.maps = new Map(); // key -> see `decode`
     this.failed = new Map(); // key -> {message, isFinal, tries, after}
     this.asked = new Set(); // keys
     this.shown = new Map(); // object id -> key of the maps it showed last
@@ -30,10 +30,12 @@ export class Solver {
 
   key(object, image = this.app.image) {
     const { entropy, enhancement, marks, words, pieces, decision } = object;
+    const isTogether = marks.boxes.length > 0 && marks.points.length + marks.lines.length > 0; // decided as one
+    const iterations = isTogether ? object.iterations : null;
     const isMixed = usesMarks(object);
     const spoken = words && { phrases: words.phrases, enhancement, index: isMixed ? words.index : null };
     const model = this.app.progress.model.name;
-    return JSON.stringify([model, image?.id, entropy, isMixed ? marks : null, spoken, pieces, decision]);
+    return JSON.stringify([model, image?.id, entropy, isMixed ? marks : null, spoken, pieces, decision, iterations]);
   }
 
   // Maps of an object: those it needs, or while they are on their way those it had; null if there are none yet.
@@ -109,10 +111,10 @@ export class Solver {
     if (tries === 1 && error.code !== "loading" && image === this.app.image) this.app.messages.error(error.message);
   }
 
-  // The maps of an answer.
-  decode(answer) {
-    const [length, count, side] = answer.shape;
-    return { serial: ++this.serial, length, count, side, steps: decodeFloats(answer.steps) };
+  // The maps of an answer: `length` of them for each of `count` phrases, and how they become scores (see scores.js).
+  decode({ shape: [length, count, height, width], steps, seed, form, automatic }) {
+    const arrays = { steps: decodeFloats(steps), seed: seed && decodeFloats(seed) };
+    return { serial: ++this.serial, length, count, height, width, form, automatic, ...arrays };
   }
 
   #keep(key, answer) {
@@ -124,11 +126,11 @@ export class Solver {
   }
 }
 
-// One map (side x side) of maps: the object's, after some iterations.
+// One map (height x width) of maps: the object's, after some iterations.
 export function mapAt(maps, object, iteration) {
-  const { side, count, length, steps } = maps;
+  const { width, height, count, length, steps } = maps;
   const step = Math.min(iteration, length - 1);
-  const area = side * side;
+  const area = width * height;
   const start = (step * count + (count > 1 ? object.words.index : 0)) * area;
   return steps.subarray(start, start + area);
 }

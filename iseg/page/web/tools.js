@@ -52,3 +52,11 @@ export function setBrush(app, radius) {
   refs["brush-text"].textContent = `${Math.round(2 * app.brushRadius)} px`;
   app.draw();
 }
+
+// The buttons above the stage as things are.
+export function draw({ refs, document: doc, stage, player }) {
+  refs.percent.textContent = `${Math.round(stage.view.scale * 100)} %`;
+  refs.page.querySelector("[data-do=undo]").disabled = doc.past.length === 0;
+  refs.page.querySelector("[data-do=redo]").disabled = doc.future.length === 0;
+  refs.page.querySelector("[data-do=play]").textContent = player.step === null ? "▶" : "■";
+}
