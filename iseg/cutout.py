@@ -94,7 +94,8 @@ def cut_clicks(
     part = (slice(window.top, window.bottom), slice(window.left, window.right))
     colours = cv2.resize(picture[part], (window.width, window.height), interpolation=cv2.INTER_AREA)
     odds, first = _sampled(score, size, window), _sampled(piece.astype(np.float32), size, window) >= 0.5
-    cut_out = cut_window(colours.astype(np.float32) / 255, odds, first, _placed(window, clicks), settings)
+    unit = (colours / 255).astype(np.float32)
+    cut_out = cut_window(unit, odds, first, _placed(window, clicks), settings)
     shape = (window.right - window.left, window.bottom - window.top)
     mask[part] = cv2.resize(cut_out, shape, interpolation=cv2.INTER_LINEAR) >= 0.5
     return mask

@@ -1,13 +1,14 @@
 """Shares of a run: every name is in one of them, on every machine the same."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iseg.errors import InputError
 from iseg.shards import in_shard, parse_shard
 
 
+@settings(deadline=None)
 @given(st.text("aé/_1\udce9", max_size=9), st.integers(1, 9))
 def test_each_name_is_in_one_share(name, count):
     assert sum(in_shard(name, index, count) for index in range(1, count + 1)) == 1

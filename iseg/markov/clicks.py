@@ -15,7 +15,7 @@ from iseg.markov.fuse import fuse, margins
 from iseg.markov.radius import AREA_LIMIT, Profile, profile, radii
 from iseg.upsample import joint_bilateral
 
-KEPT_CLICKS = 100
+KEPT_CLICKS = 50
 POWER = 4  # steps made by one reading of a large matrix
 POWER_FROM = 2048  # cells: a smaller matrix stays in the processor's cache
 
@@ -101,7 +101,7 @@ class MarkovMaps:
         return self._known(click)[0]
 
     def _known(self, click: Click) -> tuple[NDArray[np.float32], Profile]:
-        """The distance map of a click and its profile, which no other click changes; the last hundred are kept."""
+        """The distance map of a click and its profile, which no other click changes; the last fifty are kept."""
         key = (click.x, click.y)
         if key not in self._distances:
             distance = self._distance(click)

@@ -19,12 +19,12 @@ def histogram(bins: NDArray[np.int64], weights: NDArray) -> NDArray[np.float64]:
 
     Each channel is smoothed by (1, 2, 1) / 4: colours of neighbouring bins count, too.
     """
-    counts = np.bincount(bins.ravel(), np.asarray(weights, np.float64).ravel(), BINS**3).reshape(BINS, BINS, BINS)
-    for axis in range(3):
-        ends = [(1, 1) if each == axis else (0, 0) for each in range(3)]
-        padded = np.moveaxis(np.pad(counts, ends, mode="edge"), axis, 0)
-        counts = np.moveaxis((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 0, axis)
-    total = counts.sum()
+    flat = np.bincount(bins.ravel(), np.asarray(weights, np.float64).ravel(), BINS**3)
+    counts: NDArray[np.float64] = np.asarray(flat.reshape(BINS, BINS, BINS), np.float64)
+    for _ in range(3):  # each time the next channel comes first
+        padded = np.pad(counts, ((1, 1), (0, 0), (0, 0)), mode="edge")
+        counts = ((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4).transpose(1, 2, 0)
+    total = float(counts.sum())
     return (counts / total if total > 0 else counts).ravel()
 
 
