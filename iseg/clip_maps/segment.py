@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import masks, prompt, refine, seeds, solve
@@ -158,9 +160,22 @@ def decide_joined(
     if not alive:
         return Found(nothing(attended.size), [], scores)
     names = [name for part in parts for name in part.names]
-    ids = None if class_ids is None else [class_ids[index] for index in alive]
+    ids = list(range(1, len(alive) + 1)) if class_ids is None else [class_ids[index] for index in alive]
     chosen = [names[position] for position in kept]
-    return Found(solve.conclude(steps[:, :, kept], attended, recipe, chosen, class_ids=ids), alive, scores)
+    result = solve.conclude(steps[:, :, kept], attended, recipe, chosen, class_ids=ids)
+    if settings.evidence_weight:
+        result.mask = weighed(result, evidence[kept].cpu().numpy() ** settings.evidence_weight, ids)
+    return Found(result, alive, scores)
+
+
+def weighed(result: Segmentation, weights: NDArray[np.float32], class_ids: Sequence[int]) -> NDArray[np.uint8]:
+    """The labels (H, W) of a result's foreground decided again, each class's scores times its weight (K,)."""
+    best = np.full(result.mask.shape, -1, np.float32)
+    labels = np.zeros_like(result.mask)
+    for index, weight, score in zip(class_ids, weights, result.each_score(), strict=True):
+        above = score * weight > best
+        best[above], labels[above] = (score * weight)[above], index
+    return np.where(result.mask > 0, labels, result.mask)
 
 
 def join(cross_maps: Tensor, clip_maps: Tensor, settings: ClipMaps) -> Tensor:

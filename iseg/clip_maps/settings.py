@@ -21,6 +21,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "timestep": (0, 999),
     "candidate": (0, 1000),
     "agreement_threshold": (0, 1000),
+    "evidence_weight": (0, 10),
     "cross_weight": (0, 1),
 }
 
@@ -56,6 +57,8 @@ class ClipMaps:
         candidate: with `maps: joined`, classes whose CLIP map reaches this are asked the cross-attention for.
         agreement_threshold: with `maps: joined`, a class is alive if the mean of CLIP's map, where the refined map
             reaches half its maximum, lies above this.
+        evidence_weight: with `maps: joined`, exponent of that mean, by which a class's map is multiplied where it
+            competes with those of other classes; 0 = all are alike. What is background is not changed.
         join: with `maps: joined`, cross-attention "times" or "plus" CLIP's maps.
         cross_weight: exponent (times) or weight (plus) of the cross-attention, 1 minus it of CLIP's.
     """
@@ -83,6 +86,7 @@ class ClipMaps:
     upsample: Literal["bilinear", "bilateral"] | None = None
     candidate: float = 0.3
     agreement_threshold: float = 0.3
+    evidence_weight: float = 0.0
     join: Literal["times", "plus"] = "times"
     cross_weight: float = 0.5
 

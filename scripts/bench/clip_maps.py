@@ -4,7 +4,7 @@
 
 The recipe is configs/ovs/cliper/voc21.yaml: 20 classes, 25 background words, 15 sentences each, 336 pixels, ten heads.
 Prints a table: the seconds of every stage, run once after loading, and the most memory that the process had held by
-then. The model is made where it is not there: 5 GB on disk.
+then. The model is made where it is not there, 5 GB on disk; run it again then, since making it takes memory, too.
 """
 
 import argparse

@@ -45,7 +45,8 @@ GRID: dict[str, tuple[Any, ...]] = {
     "join": ("times", "plus"),
     "cross_weight": (0.25, 0.5),
     "iterations": (2, 3),
-    "agreement_threshold": (0.22, 0.26, 0.3, 0.34),
+    "agreement_threshold": (0.24, 0.28, 0.32),
+    "evidence_weight": (0.0, 1.0),
 }
 SHOWN = 10
 FINAL = 3  # of the best, tried along the picture's edges, too: that takes ten times as long

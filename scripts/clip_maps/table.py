@@ -31,20 +31,20 @@ CLIP, JOINED, FUSED = ["--maps", "clip"], ["--maps", "joined"], ["--maps", "clip
 WHOLE = ["--clip_maps.crop", "0", "--clip_maps.further_sides", "[144]"]
 WAYS = {  # name: settings beside the demo's own
     "labels by TagCLIP, cross-attention": [],
-    "labels by TagCLIP, cross-attention, along edges": EDGES,
-    "labels by CLIP's gating, cross-attention": ["--tagging.presence", "clip"],
-    "CLIPer's fused maps, raw": [*FUSED, "--clip_maps.refine", "none"],
-    "CLIPer's fused maps, product of heads": [*FUSED, "--clip_maps.refine", "heads"],
-    "patches apart, whole images, raw": [*CLIP, *PLAIN, *WHOLE, "--clip_maps.refine", "none"],
+    "joined, plus, along edges": JOINED,
+    "joined, plus": [*JOINED, *PLAIN],
+    "joined, times": [*JOINED, *PLAIN, "--clip_maps.join", "times"],
     "patches apart, windows, raw": [*CLIP, *PLAIN, "--clip_maps.refine", "none"],
     "the same, product of heads": [*CLIP, *PLAIN, "--clip_maps.refine", "heads"],
     "the same, entropy-reduced": [*CLIP, *PLAIN],
-    "the same, along edges": CLIP,
-    "joined, times": [*JOINED, *PLAIN, "--clip_maps.join", "times"],
-    "joined, plus": [*JOINED, *PLAIN],
-    "joined, plus, along edges": JOINED,
+    "the same, entropy-reduced, along edges": CLIP,
+    "patches apart, whole images, raw": [*CLIP, *PLAIN, *WHOLE, "--clip_maps.refine", "none"],
+    "CLIPer's fused maps, raw": [*FUSED, "--clip_maps.refine", "none"],
+    "CLIPer's fused maps, product of heads": [*FUSED, "--clip_maps.refine", "heads"],
     "labels of the truth, cross-attention (bound)": ["--tagging.source", "truth"],
     "labels of the truth, cross-attention, along edges": ["--tagging.source", "truth", *EDGES],
+    "labels by CLIP's gating, cross-attention": ["--tagging.presence", "clip"],
+    "labels by TagCLIP, cross-attention, along edges": EDGES,
 }
 DOCS = Path(__file__).parents[2] / "docs" / "ovs.md"
 DECIDE_MAPS = ("model", "background", "templates", "shortest_side", "further_sides", "mirror", "patches", "scale",
@@ -58,13 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/clip_maps/table"))
     options = parser.parse_args(arguments)
     try:
+        rows: list[dict[str, Any]] = []
         with maps_made_once():
-            rows = [measure(name, changes, options.scenes, options.out) for name, changes in WAYS.items()]
-        write_json(options.out / "table.json", rows)
-        keys = ("precision", "recall", "f1", "miou")
-        head = ("maps", "presence: precision %", "recall %", "F1 %", "mIoU %")
-        table = markdown(head, [(row["way"], *(percent(row[key]) for key in keys)) for row in rows])
-        write_bytes(options.out / "table.md", table.encode())
+            for name, changes in WAYS.items():
+                rows.append(measure(name, changes, options.scenes, options.out))
+                table = write(rows, options.out)  # a run that is cut leaves what it has measured
         before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
         write_bytes(DOCS, f"{before}{BEGIN}{table.rstrip()}\n{END}{after}".encode())
@@ -73,6 +71,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def write(rows: list[dict[str, Any]], out: Path) -> str:
+    """Write the rows measured so far to OUT/table.json and OUT/table.md; returns the table."""
+    write_json(out / "table.json", rows)
+    keys = ("precision", "recall", "f1", "miou")
+    head = ("maps", "presence: precision %", "recall %", "F1 %", "mIoU %")
+    table = markdown(head, [(row["way"], *(percent(row[key]) for key in keys)) for row in rows])
+    write_bytes(out / "table.md", table.encode())
+    return table
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """CLIP's maps at the edges: what is 0/0 in the published code, several names, a single class, nothing alive."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -7,6 +8,7 @@ from PIL import Image
 from iseg.clip_maps import ClipMaps, ClipSource, coarse, decision, fusion, load_clip_maps, product, segment, source
 from iseg.clip_maps.texts import kept_features, other_words, split_names
 from iseg.errors import InputError
+from iseg.results import Segmentation
 from iseg.tagging import vision
 
 
@@ -128,3 +130,15 @@ def test_maps_without_refinement_have_the_shape_of_the_image(tiny, scene):
     assert found.alive == [0, 1]
     assert found.result.mask.shape == (90, 140)
     assert found.result.maps.shape == (2, 9, 9)
+
+
+def test_evidence_decides_between_classes_and_leaves_the_background():
+    """Scores decided again pixel by pixel: a class of twice the evidence wins where it reaches half the other's."""
+    maps = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(5)).numpy()
+    mask = np.random.default_rng(6).integers(0, 2, (20, 30), np.uint8) * 7
+    result = Segmentation(mask, ["a", "b", "c"], maps, maps)
+    weights = np.array([0.4, 0.8, 0.5], np.float32)
+    labels = segment.weighed(result, weights, [7, 3, 9])
+    expected = np.array([7, 3, 9])[np.argmax(result.scores * weights[:, None, None], 0)]
+    assert np.array_equal(labels, np.where(mask > 0, expected, 0))
+    assert set(np.unique(labels)) == {0, 3, 7, 9}
