@@ -19,7 +19,6 @@ def connected(address: str | None) -> Iterator[dict[str, float]]:
     Raises InputError for a cluster that cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # a busy machine takes long
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do anyway, without its warning
     import ray
     from ray.data import DataContext

@@ -9,7 +9,6 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_raylet_start_wait_time_s": "300",
     "OMP_NUM_THREADS": "1",
     "no_proxy": "localhost,127.0.0.1",
     "AWS_ACCESS_KEY_ID": "test",
