@@ -5,7 +5,7 @@ import threading
 import time
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from iseg.errors import InputError
 from iseg.evaluate import outputs
 from iseg.recipe import Recipe
 from iseg.results import Attended
+
+if TYPE_CHECKING:
+    import pytest
 
 GRID = 16
 DEVICE = torch.device("cpu")  # what it says it is on
@@ -104,3 +107,10 @@ if __name__ == "__main__":  # the runner with this model, in a process of its ow
 
     install()
     sys.exit(main(sys.argv[1:]))
+
+
+def undo_install(monkeypatch: "pytest.MonkeyPatch") -> None:
+    """Let what `install` replaces come back at the end of a test."""
+    monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)
+    for name in ("weights_digest", "precision", "row_name"):
+        monkeypatch.setattr(outputs, name, getattr(outputs, name))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from iseg.errors import InputError
+from iseg.errors import InputError, printable
 
 LOOPBACK = "127.0.0.1"
 
@@ -19,7 +19,6 @@ def connected(address: str | None) -> Iterator[dict[str, float]]:
     Raises InputError for a cluster that cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # notes to Ray's developers on stderr
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do anyway, without its warning
     import ray
     from ray.data import DataContext
@@ -33,9 +32,9 @@ def connected(address: str | None) -> Iterator[dict[str, float]]:
                 ray.init("local", include_dashboard=False, _node_ip_address=LOOPBACK, **quiet)
             else:
                 ray.init(address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            said = " ".join(str(error).split())
-            raise InputError(f"--address {address}: Ray cannot be reached: {said[:200]}") from None
+        except Exception as error:  # Ray raises bare ones, too
+            what = "Ray cannot be started here" if address is None else f"--address {address}: Ray cannot be reached"
+            raise InputError(f"{what}: {printable(error, 200)}") from None
     DataContext.get_current().enable_progress_bars = False
     try:
         yield ray.cluster_resources()

@@ -28,7 +28,8 @@ def main() -> int:
     parser.add_argument("--drive", nargs=2, metavar=("MANIFEST", "OUT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.drive:
-        report = label_nothing(*map(Path, asked.drive), actors=1, batch_size=10, rows_per_file=50)
+        manifest, out = map(Path, asked.drive)
+        report = label_nothing(manifest, out, actors=1, batch_size=10, rows_per_file=50)
         print(f"driver: {report}")
         return 0
     with tempfile.TemporaryDirectory() as folder:

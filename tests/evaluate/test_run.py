@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 from fake_data import make_voc
-from fake_model import install
+from fake_model import install, undo_install
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
@@ -42,10 +42,7 @@ def one_thread():
 @pytest.fixture
 def fake(monkeypatch):
     """`install`, undone afterwards."""
-    monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)
-    monkeypatch.setattr(outputs, "weights_digest", outputs.weights_digest)
-    monkeypatch.setattr(outputs, "precision", outputs.precision)
-    monkeypatch.setattr(outputs, "row_name", outputs.row_name)
+    undo_install(monkeypatch)
     return install
 
 

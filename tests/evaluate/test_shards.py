@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from fake_data import make_voc
-from fake_model import install
+from fake_data import fake_run, make_voc
+from fake_model import install, undo_install
 from hypothesis import given
 from hypothesis import strategies as st
 from process_environment import ENVIRONMENT, ROOT
 
-from iseg import ISeg
 from iseg.cli import main as iseg
 from iseg.errors import InputError
-from iseg.evaluate import main, outputs
+from iseg.evaluate import main
 from iseg.shards import in_shard, parse_shard
 
 IDS = [(1,), (2, 3), (), (15,), (20, 4, 7), (5,), (12, 8), (1, 2), (9,)]
@@ -30,9 +29,7 @@ NAMES = [f"2007_{number:06d}" for number in range(len(IDS))]
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
     """A model that takes no time, in one thread; undone afterwards."""
-    monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)
-    for name in ("weights_digest", "precision", "row_name"):
-        monkeypatch.setattr(outputs, name, getattr(outputs, name))
+    undo_install(monkeypatch)
     install()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -190,3 +187,20 @@ def test_tasks_side_by_side_one_of_them_killed_and_started_again(tmp_path, confi
     assert iseg(["gather", str(out)]) == 1
     assert "| the truth" in capsys.readouterr().out
     assert files(out) == files(tmp_path / "whole")
+
+
+def test_shards_of_regions_are_the_run(tmp_path, capsys):
+    from ovs.regions import main as regions
+
+    content = fake_run(tmp_path / "set", [(k % 20,) for k in range(5)])
+    content |= {"regions": {"ours": {}, "few": {"coarse": 0.9}}, "side": 32}
+    content["data"] |= {"classes": "stuff27"}
+    path = tmp_path / "regions.yaml"
+    path.write_text(yaml.safe_dump(content))
+    (tmp_path / "set" / "VOCdevkit" / "VOC2012" / "JPEGImages" / f"{NAMES[3]}.jpg").write_bytes(b"broken")
+    assert regions(["--config", str(path), "--out", str(tmp_path / "whole")]) == 1
+    for shard in ("2/2", "1/2"):
+        regions(["--config", str(path), "--out", str(tmp_path / "parts"), "--shard", shard])
+    assert not (tmp_path / "parts" / "results.json").exists()
+    assert iseg(["gather", str(tmp_path / "parts")]) == 1
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")

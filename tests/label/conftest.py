@@ -8,7 +8,6 @@ import pytest
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "OMP_NUM_THREADS": "1",
     "no_proxy": "localhost,127.0.0.1",
