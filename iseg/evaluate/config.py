@@ -62,6 +62,8 @@ class Evaluation:
         readers: threads that read images ahead of the model.
         limit: only the first images of the split.
         save_scores: keep the score maps (float16) in OUT/scores.
+        views: of every picture, averaged: the model's size (the picture itself) and its mirror image, e.g. "512,flip".
+        seeds: noise seeds whose maps are averaged, from the model's own on; each alone is scored, too.
         variants: {name: settings of the recipe}: evaluated side by side, each in its own folder below OUT.
         sweep: {setting of the recipe: values}: every combination becomes a variant.
     """
@@ -81,6 +83,8 @@ class Evaluation:
     readers: int = 4
     limit: int | None = None
     save_scores: bool = False
+    views: str | None = None
+    seeds: int = 1
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     sweep: dict[str, list[Any]] = field(default_factory=dict)
 
@@ -88,11 +92,20 @@ class Evaluation:
         """Settings of a kind of evaluation that decide the masks, too, as plain values."""
         return {}
 
+    def averages(self) -> dict[str, Any]:
+        """Those of `views` and `seeds` that make several passes of an image; {} for the published single one."""
+        several = {"views": self.views, "seeds": self.seeds}
+        return {key: value for key, value in several.items() if value not in (None, 1)}
+
     def __post_init__(self) -> None:
-        for name in ("batch_size", "readers", "limit"):
+        for name in ("batch_size", "readers", "limit", "seeds"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected at least 1")
+        if self.averages() and type(self) is not Evaluation:
+            raise InputError(
+                f"{', '.join(self.averages())} was given: expected without; only runs with known classes average"
+            )
 
 
 AnyEvaluation = TypeVar("AnyEvaluation", bound=Evaluation)
@@ -207,5 +220,6 @@ def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
         "labels": "truth" if evaluation.data.labels is None else "file",
         "recipe": asdict(recipe),
         "dtype": evaluation.dtype,
+        **evaluation.averages(),
         **evaluation.decides(),
     }
