@@ -64,6 +64,8 @@ class Evaluation:
         limit: only the first images of the split.
         shard: I/N: only the I-th of N parts of the images, split by name; `iseg gather OUT` makes one run of all parts.
         save_scores: keep the score maps (float16) in OUT/scores.
+        views: of every picture, averaged: the model's size (the picture itself) and its mirror image, e.g. "512,flip".
+        seeds: noise seeds whose maps are averaged, from the model's own on; each alone is scored, too.
         variants: {name: settings of the recipe}: evaluated side by side, each in its own folder below OUT.
         sweep: {setting of the recipe: values}: every combination becomes a variant.
     """
@@ -84,6 +86,8 @@ class Evaluation:
     limit: int | None = None
     shard: str | None = None
     save_scores: bool = False
+    views: str | None = None
+    seeds: int = 1
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     sweep: dict[str, list[Any]] = field(default_factory=dict)
     entry: ClassVar[str] = "evaluate"  # which entry gathers its shards, see `iseg.cli.gather`
@@ -97,12 +101,21 @@ class Evaluation:
         """Settings of a kind of evaluation that decide the masks, too, as plain values."""
         return {}
 
+    def averages(self) -> dict[str, Any]:
+        """Those of `views` and `seeds` that make several passes of an image; {} for the published single one."""
+        several = {"views": self.views, "seeds": self.seeds}
+        return {key: value for key, value in several.items() if value not in (None, 1)}
+
     def __post_init__(self) -> None:
-        for name in ("batch_size", "readers", "limit"):
+        for name in ("batch_size", "readers", "limit", "seeds"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected at least 1")
         _ = self.part  # a shard that there cannot be is told of at once
+        if self.averages() and type(self) is not Evaluation:
+            raise InputError(
+                f"{', '.join(self.averages())} was given: expected without; only runs with known classes average"
+            )
 
 
 AnyEvaluation = TypeVar("AnyEvaluation", bound=Evaluation)
@@ -232,5 +245,6 @@ def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:
         "labels": "truth" if evaluation.data.labels is None else "file",
         "recipe": asdict(recipe),
         "dtype": evaluation.dtype,
+        **evaluation.averages(),
         **evaluation.decides(),
     }

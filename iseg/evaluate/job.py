@@ -41,6 +41,10 @@ def evaluate(evaluation: Evaluation) -> int:
     data = evaluation.data
     labels = read_labels(Path(data.labels), load_classes(data.classes)) if data.labels else None
     with open_run(evaluation) as run:
+        if evaluation.averages():
+            from iseg.evaluate.views import segment_averaged  # builds on this module
+
+            return segment_averaged(run, evaluation, labels)
         return run.segment(labels)
 
 

@@ -26,8 +26,8 @@ def crf(maps: Tensor, picture: Tensor, iterations: int = ITERATIONS) -> Tensor:
     count, height, width = maps.shape
     if count == 1:  # nothing competes
         return torch.ones_like(maps, dtype=torch.float32)
-    shares = maps.float().clamp_min(LEAST).cpu()
-    shares = (shares / shares.sum(0)).numpy()
+    positive = maps.float().clamp_min(LEAST).cpu()
+    shares = (positive / positive.sum(0)).numpy()
     field = dense.DenseCRF2D(width, height, count)
     field.setUnaryEnergy(np.ascontiguousarray(utils.unary_from_softmax(shares)))
     field.addPairwiseGaussian(sxy=SMOOTH_SIGMA, compat=SMOOTH_WEIGHT)

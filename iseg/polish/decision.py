@@ -17,12 +17,12 @@ class Band:
     """Which pixels are left undecided.
 
     Attributes:
-        low, high: those whose best class scores more than `low` and less than `high`; None with a margin.
+        low, high: those whose best class scores more than `low` and less than `high`; with a margin not looked at.
         margin: those whose best two of background and classes are less than this apart; None with a band.
     """
 
-    low: float | None = None
-    high: float | None = None
+    low: float = 0.0
+    high: float = 0.0
     margin: float | None = None
 
 

@@ -14,12 +14,11 @@ from transformers import (
     PreTrainedModel,
     SegformerConfig,
     SegformerForSemanticSegmentation,
-    SegformerImageProcessor,
 )
 
 from iseg.backbones.quiet import quiet
 from iseg.errors import InputError, echo, printable
-from iseg.files.export import atomic_files
+from iseg.files.export import atomic_files, write_json
 from iseg.student.settings import Training
 
 HEADS = ("decode_head", "auxiliary_head", "head", "segmentation_head", "classifier", "neck")
@@ -79,10 +78,19 @@ def save_student(
     folder: Path, network: PreTrainedModel, weights: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float]
 ) -> None:
     """Write a folder that plain transformers loads: config.json, model.safetensors, preprocessor_config.json."""
+    processor = {
+        "image_processor_type": "SegformerImageProcessor",
+        "do_resize": False,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(mean),
+        "image_std": list(std),
+        "do_reduce_labels": False,
+    }
     with quiet("transformers"), atomic_files(folder, last="config.json") as hidden:
-        processor = SegformerImageProcessor(do_resize=False, image_mean=list(mean), image_std=list(std))
         network.save_pretrained(hidden, state_dict=dict(weights), safe_serialization=True)
-        processor.save_pretrained(hidden)
+        write_json(hidden / "preprocessor_config.json", processor)
 
 
 def load_student(folder: str | Path, device: str | torch.device = "cpu") -> "Student":

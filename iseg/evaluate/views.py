@@ -1,0 +1,151 @@
+"""Maps averaged over mirrored views and noise seeds before the decision, and how far the seeds differ."""
+
+import statistics
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from iseg.backbones.seam import Backbone
+from iseg.errors import InputError, echo
+from iseg.evaluate.config import Evaluation, Variant
+from iseg.evaluate.job import Run
+from iseg.evaluate.loading import Loaded
+from iseg.evaluate.outputs import Outputs
+from iseg.evaluate.run import Runner
+from iseg.evaluate.score import score_masks
+from iseg.files.export import write_json
+from iseg.results import Attended
+from iseg.solve import conclude, refine_classes
+
+FLIP = "flip"
+
+
+def read_views(text: str | None, image_size: int) -> list[bool]:
+    """`512,flip` -> for each view whether it is mirrored; None is the picture itself.
+
+    Raises InputError for a view that the model cannot have: only its own size and "flip" are known.
+    """
+    views = [str(image_size)] if text is None else [part.strip() for part in text.split(",")]
+    wrong = [view for view in views if view not in (FLIP, str(image_size))]
+    if wrong or len(set(views)) != len(views):
+        raise InputError(
+            f"views is {echo(text)}: expected {image_size} (the model's size), flip, or both: {image_size},flip"
+        )
+    return [view == FLIP for view in views]
+
+
+def segment_averaged(run: Run, evaluation: Evaluation, by_image: Mapping[str, list[int]] | None) -> int:
+    """Make and score the masks of averaged maps; with several seeds tell the spread. Returns the exit code."""
+    made = partial(AveragedRunner, views=evaluation.views, seeds=evaluation.seeds)
+    code = run.segment(by_image, make_runner=made)
+    if evaluation.seeds > 1 and run.state.is_main_process:
+        for _, folder in run.outputs:
+            report_spread(run, folder, evaluation.seeds)
+    return code
+
+
+class AveragedRunner(Runner):
+    """A runner that averages the refined maps of several passes of an image.
+
+    Args:
+        args, options: see `Runner`.
+        views: see `read_views`.
+        seeds: noise seeds, counted from the model's own. Masks of each alone go to OUT/seeds/K/masks.
+    """
+
+    def __init__(self, *args: Any, views: str | None, seeds: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.mirrored = read_views(views, self.seg.backbone.row.image_size)
+        self.seeds = seeds
+
+    def _segment_together(self, named: list[Loaded], writer: ThreadPoolExecutor) -> None:
+        for one in named:
+            self.loader.resize(one)
+        for group in self.groups.values():
+            alone = [self._passes(named, group, seed) for seed in range(self.seeds)]
+            self._finish_writes()
+            for place, one in enumerate(named):
+                for number, (variant, folder) in enumerate(group):
+                    record = alone[0][place][0]
+                    steps = [seed[place][1][number] for seed in alone]
+                    mean = torch.stack(steps).mean(0)
+                    for seed, own in enumerate(steps if self.seeds > 1 else []):
+                        result = decided(own, record, variant, one)
+                        seed_folder(folder, seed).save(one.item.name, result, self.labels.names(one.class_ids))
+                    self._save(one, folder, decided(mean, record, variant, one), writer)
+
+    def _passes(
+        self, named: list[Loaded], group: list[tuple[Variant, Outputs]], seed: int
+    ) -> list[tuple[Attended, list[Tensor]]]:
+        """For each image one of its records, and for each variant its maps (N + 1, HW, K), averaged over the views."""
+        recipe = group[0][0].recipe
+        words = [[self.labels.classes[index].word for index in one.class_ids] for one in named]
+        records: list[Attended] = []
+        totals: list[list[Tensor]] = []
+        for mirrored in self.mirrored:
+            squares = [one.squares[recipe.resize] for one in named]
+            latents = self.seg.encode_squares([square.flip(2) if mirrored else square for square in squares])
+            with noise_of(self.seg.backbone, seed):
+                attended = self.seg.attend_latents(latents, words, [one.size for one in named], recipe)
+            for one, record in zip(named, attended, strict=True):
+                record.picture = one.image
+            steps = [[refine_classes(record, variant.recipe) for variant, _ in group] for record in attended]
+            if mirrored:
+                steps = [[unmirrored(each) for each in image] for image in steps]
+            if totals:
+                steps = [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(totals, steps, strict=True)]
+            totals, records = steps, records or attended
+        count = len(self.mirrored)
+        return [(record, [each / count for each in image]) for record, image in zip(records, totals, strict=True)]
+
+
+def decided(steps: Tensor, record: Attended, variant: Variant, one: Loaded):
+    """The masks of averaged maps (N + 1, HW, K), as those of a single pass."""
+    groups = [part.names for part in (record, *record.further)]
+    result = conclude(steps, record, variant.recipe, list(chain(*groups)), class_ids=one.class_ids)
+    result.groups = groups
+    return result
+
+
+def unmirrored(steps: Tensor) -> Tensor:
+    """Maps (N + 1, HW, K) of a mirrored picture, turned back."""
+    side = round(steps.shape[1] ** 0.5)
+    return steps.unflatten(1, (side, side)).flip(2).flatten(1, 2)
+
+
+@contextmanager
+def noise_of(backbone: Backbone, number: int) -> Iterator[None]:
+    """Inside the block the model adds the noise of the seed that comes `number` after its own."""
+    own: Any = backbone.row
+    backbone.row = replace(own, noise_seed=own.noise_seed + number)
+    try:
+        yield
+    finally:
+        backbone.row = own
+
+
+def seed_folder(folder: Outputs, seed: int) -> Outputs:
+    """Where the masks of one seed alone are."""
+    return Outputs(folder.folder / "seeds" / str(seed))
+
+
+def report_spread(run: Run, folder: Outputs, seeds: int) -> None:
+    """Print mean and deviation of the seeds' own mIoU, and write OUT/seeds.json."""
+    paths = [seed_folder(folder, seed) for seed in range(seeds)]
+    items = [item for item in run.items if item.label is not None and all(each.finished(item.name) for each in paths)]
+    if not items:
+        return
+    scores = [score_masks(each.folder / "masks", items, len(run.classes) + 1).confusion.mean_iou() for each in paths]
+    mean, deviation = statistics.mean(scores), statistics.stdev(scores)
+    content = {"images": len(items), "miou": scores, "mean": mean, "deviation": deviation}
+    write_json(Path(folder.folder) / "seeds.json", content)
+    print(f"{folder.folder}: each of {seeds} seeds alone: mIoU {100 * mean:.2f} ± {100 * deviation:.2f} "
+          f"({', '.join(f'{100 * score:.2f}' for score in scores)}) over {len(items)} images")  # fmt: skip
