@@ -35,6 +35,9 @@ TARGET/rows/*.parquet holds a row for each image: id, size, classes, scores, rle
 def run(arguments: list[str]) -> int:
     """Returns the exit code: 0, 1 if some images failed. InputError for bad usage and for what stops all images."""
     options, job = read_options(arguments)
+    from iseg.label.engine import prepare
+
+    prepare(options.address)
     import_extra("ray.data", "ray", "iseg label")
     import_extra("pycocotools.mask", "ray", "iseg label")
     from iseg.label.run import label

@@ -7,7 +7,21 @@ from contextlib import contextmanager
 
 from iseg.errors import InputError, printable
 
-LOOPBACK = "127.0.0.1"
+STARTS = 3  # of Ray on a busy machine
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do anyway, without its warning
+}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # off: Ray takes 127.0.0.1 for this machine, on Linux too
+
+
+def prepare(address: str | None) -> None:
+    """The environment that Ray reads when it is first imported: no reports of use; on this machine alone, loopback.
+
+    Ray turns a `_node_ip_address` of 127.0.0.1 into one that others can reach, which needs a network.
+    """
+    for name, value in (QUIET | ({} if address else LOOPBACK)).items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager
@@ -18,29 +32,40 @@ def connected(address: str | None) -> Iterator[dict[str, float]]:
 
     Raises InputError for a cluster that cannot be reached.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do anyway, without its warning
+    prepare(address)
     import ray
     from ray.data import DataContext
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ours = not ray.is_initialized()
     if ours:
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        try:
-            if address is None:
-                ray.init("local", include_dashboard=False, _node_ip_address=LOOPBACK, **quiet)
-            else:
-                ray.init(address, **quiet)
-        except Exception as error:  # Ray raises bare ones, too
-            what = "Ray cannot be started here" if address is None else f"--address {address}: Ray cannot be reached"
-            raise InputError(f"{what}: {printable(error, 200)}") from None
+        _start(address)
     DataContext.get_current().enable_progress_bars = False
     try:
         yield ray.cluster_resources()
     finally:
         if ours:
             ray.shutdown()
+
+
+def _start(address: str | None) -> None:
+    """Start or join Ray, without its own prints. On a busy machine its parts may not find each other in time: again."""
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    for attempt in range(STARTS):
+        try:
+            if address is None:
+                ray.init("local", include_dashboard=False, **quiet)
+            else:
+                ray.init(address, **quiet)
+            return
+        except Exception as error:  # Ray raises bare ones, too
+            if address is None and "timed out during startup" in str(error) and attempt < STARTS - 1:
+                ray.shutdown()
+                continue
+            what = "Ray cannot be started here" if address is None else f"--address {address}: Ray cannot be reached"
+            raise InputError(f"{what}: {printable(error, 200)}") from None
 
 
 def share(resources: dict[str, float], actors: int, cpus: float | None, gpus: float | None) -> tuple[float, float]:

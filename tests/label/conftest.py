@@ -5,9 +5,11 @@ import sys
 
 import pytest
 
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+from iseg.label.engine import LOOPBACK, QUIET
+
+ENVIRON = {
+    **QUIET,
+    **LOOPBACK,
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "OMP_NUM_THREADS": "1",
     "no_proxy": "localhost,127.0.0.1",
@@ -21,7 +23,7 @@ QUIET = {
 def environment():
     """What the cluster's processes see."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
+        for name, value in ENVIRON.items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         yield patch
