@@ -100,7 +100,7 @@ def load_student(folder: str | Path, device: str | torch.device = "cpu") -> "Stu
     with fetching(str(folder)):
         network = AutoModelForSemanticSegmentation.from_pretrained(folder, use_safetensors=True)
         processor = AutoImageProcessor.from_pretrained(folder)
-    return Student(network.to(device).eval(), processor.image_mean, processor.image_std)
+    return Student(network, processor.image_mean, processor.image_std).to(device).eval()
 
 
 class Student(nn.Module):

@@ -53,8 +53,8 @@ def rows(out) -> dict:
 def test_the_plain_row_is_the_run_itself(run, tmp_path, capsys):
     assert decide(run, tmp_path / "out", "--truth", run / "masks") == 0
     for name in SIZES:
-        masks = [read_label(folder / "masks" / f"{name}.png", 21) for folder in (run, tmp_path / "out" / "plain")]
-        assert np.array_equal(*masks)
+        own, again = (read_label(folder / "masks" / f"{name}.png", 21) for folder in (run, tmp_path / "out" / "plain"))
+        assert np.array_equal(own, again)
     row = rows(tmp_path / "out")["plain"]
     assert (row["miou"], row["pixel_accuracy"], row["undecided"], row["images"]) == (1.0, 1.0, 0.0, 3)
     assert "| plain    | 100.00 |" in capsys.readouterr().out

@@ -14,6 +14,7 @@ from iseg import ISeg
 from iseg.data.read import read_label
 from iseg.evaluate import main, outputs
 from iseg.evaluate.views import noise_of, unmirrored
+from iseg.recipe import load_recipe
 
 IDS = [(1,), (2, 3), (15,)]
 
@@ -95,7 +96,7 @@ def test_other_views_are_refused_in_one_line(run, capsys):
 
 
 def test_the_noise_comes_back(noisy):
-    backbone = FakeModel(None).backbone
+    backbone = FakeModel(load_recipe("wsss/voc")).backbone
     with pytest.raises(RuntimeError, match="told"), noise_of(backbone, 2):
         raise RuntimeError(f"told {backbone.row.noise_seed}")
     assert backbone.row.noise_seed == 1101

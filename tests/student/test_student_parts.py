@@ -108,11 +108,12 @@ def test_schedules_start_small_reach_the_full_rate_and_end_near_zero():
 
 
 def test_average_forgets_the_start_and_gives_the_weights_back():
-    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    first = nn.Linear(2, 2)
+    network = nn.Sequential(first, nn.BatchNorm1d(2))
     average = Average(network, 0.5)
-    start = network[0].weight.mean().item()
+    start = first.weight.mean().item()
     for value in (1.0, 3.0):
-        nn.init.constant_(network[0].weight, value)
+        nn.init.constant_(first.weight, value)
         average.update(network)
     # a young average has the decay updates / (updates + 10): 1/11, then 2/12
     expected = (start / 11 + 10 / 11) / 6 + 3 * 5 / 6
@@ -120,12 +121,12 @@ def test_average_forgets_the_start_and_gives_the_weights_back():
 
     def fail():
         with average.used_by(network):
-            assert torch.equal(network[0].weight, average.weights["0.weight"])
+            assert torch.equal(first.weight, average.weights["0.weight"])
             raise RuntimeError("told")
 
     with pytest.raises(RuntimeError, match="told"):
         fail()
-    assert (network[0].weight == 3).all()
+    assert torch.equal(first.weight, torch.full((2, 2), 3.0))
 
 
 def test_running_mean_is_the_mean_of_the_last():
