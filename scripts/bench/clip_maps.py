@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from iseg.evaluate.score import markdown
 from iseg.masks import resize
 from scripts.bench.models import ensure_random_model
 
-LARGE = {
+LARGE: dict[str, Any] = {
     "vision_config": {
         "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
         "image_size": 224, "patch_size": 14, "projection_dim": 768,
