@@ -13,7 +13,7 @@ from iseg.data.folder import SUFFIXES
 from iseg.data.items import IGNORE
 from iseg.data.read import read_label, read_stored
 from iseg.errors import InputError, echo
-from iseg.evaluate.ahead import read_ahead
+from iseg.ahead import read_ahead
 from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.evaluate.trouble import UNREADABLE, reason
 from iseg.files.export import write_image, write_json, write_mask

@@ -17,7 +17,7 @@ from iseg.data import open_items
 from iseg.data.classes import LabelClass, load_classes
 from iseg.data.items import Item
 from iseg.errors import InputError
-from iseg.evaluate.ahead import read_ahead
+from iseg.ahead import read_ahead
 from iseg.evaluate.config import Data
 from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.evaluate.outputs import digest
