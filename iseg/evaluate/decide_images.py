@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from iseg.ahead import read_ahead
 from iseg.data.folder import SUFFIXES
 from iseg.data.items import IGNORE
 from iseg.data.read import read_label, read_stored
 from iseg.errors import InputError, echo
-from iseg.ahead import read_ahead
 from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.evaluate.trouble import UNREADABLE, reason
 from iseg.files.export import write_image, write_json, write_mask

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from iseg.ahead import read_ahead
 from iseg.data.items import Item
 from iseg.data.read import read_label, read_stored, read_truth
 from iseg.errors import InputError
-from iseg.ahead import read_ahead
 from iseg.evaluate.trouble import UNREADABLE, reason
 from iseg.files.images import decoding, read_image
 from iseg.student.augment import augment

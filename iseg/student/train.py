@@ -13,11 +13,11 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor
 from tqdm import tqdm
 
+from iseg.ahead import read_ahead
 from iseg.data import open_items
 from iseg.data.classes import LabelClass, load_classes
 from iseg.data.items import Item
 from iseg.errors import InputError
-from iseg.ahead import read_ahead
 from iseg.evaluate.config import Data
 from iseg.evaluate.metrics import ConfusionMatrix
 from iseg.evaluate.outputs import digest

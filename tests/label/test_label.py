@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-from label_fake import NullRows, ReadRows
 from PIL import Image
 from process_environment import ENVIRONMENT
 
 pytest.importorskip("ray", reason="the tests of iseg label need ray[data]")
-pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow", reason="the tests of iseg label need ray[data]")
 import pyarrow as pa
 import pyarrow.parquet as pq
+from label_fake import NullRows, ReadRows
 
 from iseg.cli import main, worker
 from iseg.cli.settings import read_job
