@@ -61,9 +61,9 @@ def label(options: Options, job: Job, make: Make = ImageRows) -> Report:
         if kept == len(wanted):
             return Report(kept, kept)
         stream = _stream(options, source, done, salt, functools.partial(make, job, base), (cpus, gpus))
-        stream = stream.map_batches(
-            Writer(options.target, about, options.masks, options.tars), batch_size=None, batch_format="pyarrow"
-        )
+        writer = Writer(options.target, about, options.masks, options.tars)
+        # no CPU: with the last one taken by those who read, nothing would be written before the actors are done
+        stream = stream.map_batches(writer, batch_size=None, batch_format="pyarrow", num_cpus=0)
         report = _consume(stream, len(wanted), kept)
         _check(options.target, about, salt, wanted)
     return report

@@ -163,12 +163,12 @@ from iseg.label.run import label
 ray.init(sys.argv[3], log_to_driver=False, logging_level="ERROR")
 ray.cloudpickle.register_pickle_by_value(label_fake)
 job = read_job(["in", "--model", "tiny", "--classes", "cat;dog"], free=True)
-label(Options(sys.argv[1], sys.argv[2], 2, 0.5, batch_size=4, rows_per_file=8), job, label_fake.NullRows)
+label(Options(sys.argv[1], sys.argv[2], 3, 1.0, batch_size=4, rows_per_file=8), job, label_fake.NullRows)
 """
 
 
 def test_the_driver_is_killed_then_a_worker(cluster, tmp_path):
-    source, out = manifest(tmp_path / "list.csv.parquet", ["wait 0.05"] * 160), tmp_path / "out"
+    source, out = manifest(tmp_path / "list.csv.parquet", ["wait 0.1"] * 160), tmp_path / "out"
     command = [sys.executable, "-c", DRIVER, str(source), str(out), cluster.address]
     driver = subprocess.Popen(command, env={**ENVIRONMENT, **os.environ})
     until = time.monotonic() + 300
@@ -177,7 +177,7 @@ def test_the_driver_is_killed_then_a_worker(cluster, tmp_path):
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     kept = len(ids(out))
-    assert 24 <= kept < 160
+    assert 24 <= kept < 120  # written while the actors work, though they leave a single CPU
 
     def remove() -> None:
         while len(list(out.glob("rows/*.parquet"))) < 6:

@@ -28,6 +28,7 @@ def made(mask: np.ndarray, names: list[str]) -> Segmentation:
     return Segmentation(mask, names, maps, maps)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' decode
 @settings(max_examples=30, deadline=None)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 12)), elements=st.integers(0, 3)))
 def test_a_mask_comes_back_from_its_row(mask):
