@@ -97,12 +97,12 @@ def _endings(names: list[str]) -> list[str]:
 
 def _frames(image: NDArray[np.uint8], result: Segmentation, recipe: Recipe) -> list[Any]:
     assert result.trajectory is not None  # asked for whenever an animation is to be saved
-    steps = list(_step_masks(result.trajectory, image.shape[:2], recipe))
+    steps = [*list(_step_masks(result.trajectory, image.shape[:2], recipe))[:-1], result.mask]
     return pictures.refinement_frames(image, result.trajectory, steps, result.names)
 
 
 def _step_masks(trajectory: NDArray[np.float32], size: tuple[int, ...], recipe: Recipe) -> Iterator[NDArray[np.uint8]]:
-    """The label map (H, W) after each iteration, decided like the result's own."""
+    """The label map (H, W) after each iteration, decided on the maps alone; the last frame shows the result's own."""
     for maps in trajectory:
         columns, ids = torch.from_numpy(maps).flatten(1).T, range(1, len(maps) + 1)  # (HW, K)
         yield masks.decide(columns, (size[0], size[1]), ids, recipe.background, recipe.working_size).numpy()

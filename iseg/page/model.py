@@ -56,11 +56,7 @@ def described(seg: ISeg, max_iterations: int) -> dict[str, Any]:
             "threshold": threshold_of(recipe),
             "entropy": min(recipe.entropy, 1.0),
             "enhancement": recipe.enhancement,
-            "clean": {
-                "clip": recipe.clip_box,
-                "clicked": recipe.pieces == "clicked",
-                "largest": recipe.pieces == "largest",
-            },
+            "clean": {name: True for name in _cleaning(recipe)},
         },
     }
 
@@ -68,6 +64,12 @@ def described(seg: ISeg, max_iterations: int) -> dict[str, Any]:
 def threshold_of(recipe: Recipe) -> float:
     """The threshold with which an object of the page begins."""
     return POWER if recipe.background == "power" else float(recipe.background)
+
+
+def _cleaning(recipe: Recipe) -> list[str]:
+    """The clean-up that a recipe does, by the names of `corrections.Clean`."""
+    kept = {"all": [], "largest": ["largest"], "clicked": ["clicked"]}[recipe.pieces]
+    return [*kept, "clip"] if recipe.clip_box else kept
 
 
 def _limits(row: BackboneRow) -> str:

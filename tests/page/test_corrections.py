@@ -91,7 +91,7 @@ def test_strips_decide_as_the_whole_image_does(monkeypatch, rows):
     objects = [PageObject(Marks(), None, 0.1, 1, 5, 0.3 + 0.1 * k) for k in range(4)]
     columns = maps.flatten(1).T
     expected = masks.decide(columns, (43, 61), range(1, 5), [each.threshold for each in objects], None).numpy()
-    found = decision.decide(list(maps), objects, (43, 61))
+    found = decision.decide(list(masks.min_max(maps)), objects, (43, 61))
     assert (found.labels != expected).mean() <= 1e-3
     scores = masks.score_maps(columns, (43, 61), None).numpy()
     for k in range(4):

@@ -44,7 +44,7 @@ export class Edges {
       });
       near.push({ away, pull });
     }
-    return { step, length, near, weight };
+    return { step, near, weight };
   }
 
   #difference(i, j) {
@@ -63,13 +63,15 @@ export class Edges {
     }
   }
 
-  #mean(values, { step, length, near, weight }) {
+  // `pull` is 0 where a line ends, so that all pixels can be gone through in one loop, which sliders wait for.
+  #mean(values, { step, near, weight }) {
     const total = Float32Array.from(values);
     for (const { away, pull } of near) {
-      this.#pairs(step, length, away, (i, j) => {
+      const jump = away * step;
+      for (let i = 0, j = jump; j < total.length; i++, j++) {
         total[i] += values[j] * pull[i];
         total[j] += values[i] * pull[i];
-      });
+      }
     }
     for (let i = 0; i < total.length; i++) total[i] /= weight[i];
     return total;

@@ -115,6 +115,17 @@ export class Gallery {
     return undefined;
   }
 
+  // What was open last, else the folder's first image, else what there is to open.
+  async reopenLast() {
+    const { keeper, folder } = this.app;
+    const last = await keeper.last();
+    const isHere = last && (last.folderName ? folder.images.some(({ name }) => name === last.folderName) : true);
+    const isOfFolder = last?.id.startsWith(`folder ${folder.name}/`);
+    if (last && isHere && (isOfFolder || !folder.name)) await this.reopen(last);
+    else if (folder.images.length) await this.openFromFolder(folder.images[0].name);
+    else await this.show(true);
+  }
+
   #imageOf(answer, source, blob) {
     const { image: id, name, width, height, view_width: viewWidth, view_height: viewHeight, picture } = answer;
     const isFolder = source.kind === "folder";

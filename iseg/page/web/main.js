@@ -80,20 +80,11 @@ class App {
     await this.folder.start(folder);
     this.setTool("point");
     this.progress.setModel(model);
-    await this.#reopen();
+    await this.gallery.reopenLast();
     this.refs.page.dataset.state = "started";
     this.draw();
     this.progress.watch();
     await this.gallery.fill();
-  }
-
-  async #reopen() {
-    const last = await this.keeper.last();
-    const isHere = last && (last.folderName ? this.folder.images.some(({ name }) => name === last.folderName) : true);
-    const isOfFolder = last?.id.startsWith(`folder ${this.folder.name}/`);
-    if (last && isHere && (isOfFolder || !this.folder.name)) await this.gallery.reopen(last);
-    else if (this.folder.images.length) await this.gallery.openFromFolder(this.folder.images[0].name);
-    else await this.gallery.show(true);
   }
 
   act(name) {

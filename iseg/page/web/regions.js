@@ -79,48 +79,81 @@ function touched(marks, { width, height }, image) {
   });
 }
 
-// Pieces (8 neighbours) that one of `seeds` lies in; without any the largest if asked for, else all.
-function pieces(region, seeds, largest, picture) {
-  const labels = new Int32Array(region.length);
-  const areas = [0];
-  for (let start = 0; start < region.length; start++) {
-    if (!region[start] || labels[start]) continue;
-    areas.push(flood(labels, start, areas.length, (i) => region[i], picture, true));
+// Pieces (8 neighbours) that one of `seeds` lies in; without any the largest if asked for, else all. Pieces are made of
+// runs, pixels of a row that hang together: there are few, and sliders move while this is done.
+function pieces(region, seeds, largest, { width, height }) {
+  const runs = runsOf(region, width, height);
+  const areas = runs.map(() => 0);
+  for (const run of runs) areas[rootOf(runs, run).number] += run.end - run.start;
+  const hit = seeds.filter((i) => region[i]).map((i) => rootOf(runs, runs.find(({ start, end }) => start <= i && i < end)));
+  const keep = new Set(hit.map((run) => run.number));
+  if (!keep.size && largest && runs.length) keep.add(areas.indexOf(areas.reduce((most, area) => Math.max(most, area), 0)));
+  if (!keep.size) return region;
+  const out = new Uint8Array(region.length);
+  for (const run of runs) if (keep.has(rootOf(runs, run).number)) out.fill(1, run.start, run.end);
+  return out;
+}
+
+// Runs {start, end, number, above}: `above` is the number of an earlier run of the same piece, or its own.
+function runsOf(region, width, height) {
+  const runs = [];
+  let before = 0; // where the runs of the row above begin
+  for (let row = 0; row < height * width; row += width) {
+    const first = runs.length;
+    for (let i = row, at = before; i < row + width; i++) {
+      if (!region[i]) continue;
+      const run = { start: i, end: i, number: runs.length, above: runs.length };
+      while (i < row + width && region[i]) i++;
+      run.end = i;
+      runs.push(run);
+      while (at < first && runs[at].end < run.start - width) at++;
+      for (let k = at; k < first && runs[k].start <= run.end - width; k++) join(runs, run, runs[k]);
+    }
+    before = first;
   }
-  const keep = new Set(seeds.map((i) => labels[i]).filter(Boolean));
-  if (!keep.size && largest && areas.length > 1) keep.add(areas.indexOf(Math.max(...areas)));
-  return keep.size ? Uint8Array.from(labels, (label) => (keep.has(label) ? 1 : 0)) : region;
+  return runs;
+}
+
+function rootOf(runs, run) {
+  let root = run;
+  while (root.above !== root.number) root = runs[root.above];
+  run.above = root.number;
+  return root;
+}
+
+function join(runs, a, b) {
+  const [one, other] = [rootOf(runs, a), rootOf(runs, b)];
+  if (one.number < other.number) other.above = one.number;
+  else one.above = other.number;
 }
 
 // Background that no path of 4 neighbours connects to the edge becomes part of the region.
 function filled(region, picture) {
   const { width, height } = picture;
   const outside = new Int32Array(region.length);
-  const from = (i) => !region[i] && !outside[i] && flood(outside, i, 1, (j) => !region[j], picture, false);
+  const from = (i) => !region[i] && !outside[i] && flood(outside, i, (j) => !region[j], picture);
   for (let x = 0; x < width; x++) [x, (height - 1) * width + x].forEach(from);
   for (let y = 0; y < height; y++) [y * width, (y + 1) * width - 1].forEach(from);
   return Uint8Array.from(outside, (label) => (label ? 0 : 1));
 }
 
-// Label what is connected to a pixel; returns its area.
-function flood(labels, start, label, isIn, { width, height }, isWide) {
+// Mark with 1 what 4 neighbours connect to a pixel.
+function flood(marked, start, isIn, { width, height }) {
   const stack = [start];
-  labels[start] = label;
-  let area = 0;
+  marked[start] = 1;
+  const look = (next) => {
+    if (marked[next] || !isIn(next)) return;
+    marked[next] = 1;
+    stack.push(next);
+  };
   while (stack.length) {
     const at = stack.pop();
-    area++;
-    const [x, y] = [at % width, Math.floor(at / width)];
-    for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++) {
-      for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++) {
-        const next = v * width + u;
-        if (labels[next] || !isIn(next) || (!isWide && u !== x && v !== y)) continue;
-        labels[next] = label;
-        stack.push(next);
-      }
-    }
+    const x = at % width;
+    if (x > 0) look(at - 1);
+    if (x < width - 1) look(at + 1);
+    if (at >= width) look(at - width);
+    if (at < width * (height - 1)) look(at + width);
   }
-  return area;
 }
 
 // The majority over a square window; outside of the picture there is nothing to count.
