@@ -145,15 +145,8 @@ def test_a_threshold_of_the_map_itself_is_not_that_of_the_recipe(upsample):
     assert (fixed.fine is not None) == (upsample == "bilateral")
     assert np.array_equal(np.stack([*fitted.scores])[0] >= np.float32(0.8), fitted.mask > 0)
     column = torch.rand(1, GRID * GRID, 1)
-<<<<<<< HEAD
-    fixed_mask, fitted_mask = (
-        solve.conclude(column, of, recipe.changed(mark_threshold=way), ["a"]).mask for way in ("fixed", "otsu")
-    )
-    assert np.array_equal(fixed_mask, fitted_mask)  # of words the recipe's own threshold stays
-=======
     fixed, fitted = (solve.conclude(column, of, recipe.changed(mark_threshold=way), ["a"]) for way in ("fixed", "otsu"))
     assert np.array_equal(fixed.mask, fitted.mask)  # of words the recipe's own threshold stays
->>>>>>> w14a
 
 
 @given(st.integers(0, 999))
