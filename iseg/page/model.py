@@ -56,7 +56,7 @@ def described(seg: ISeg, max_iterations: int) -> dict[str, Any]:
             "threshold": threshold_of(recipe),
             "entropy": min(recipe.entropy, 1.0),
             "enhancement": recipe.enhancement,
-            "clean": {name: True for name in _cleaning(recipe)},
+            "clean": dict.fromkeys(_cleaning(recipe), True),
         },
     }
 
