@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from iseg.evaluate.score import markdown
 from iseg.masks import resize
 from scripts.bench.models import ensure_random_model
 
-LARGE = {
+LARGE: dict[str, Any] = {
     "vision_config": {
         "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
         "image_size": 224, "patch_size": 14, "projection_dim": 768,
@@ -74,7 +74,7 @@ def measure(model: Path, dtype: str, crop: int) -> list[tuple[str, str, str]]:
     maps = stages.run("CLIP's maps", lambda: source.maps(picture, names))
     source.settings = replace(settings, crop=crop)
     stages.run(f"the same with a sliding window of {crop}", lambda: source.maps(picture, names))
-    chosen = {"device": "cpu", "dtype": dtype, "backbone": "sd21-base"}
+    chosen: dict[str, Any] = {"device": "cpu", "dtype": dtype, "backbone": "sd21-base"}
     seg = stages.run("load diffusion model", lambda: ISeg.from_pretrained(str(model), **chosen))
     state = seg.set_image(picture)
     heads = stages.run("VAE and UNet, ten heads recorded", lambda: seg.heads(state, settings.timestep))
