@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_dumper, set_loader
@@ -130,7 +131,7 @@ def parse_values(kind: type, values: Mapping[str, Any], where: str) -> Namespace
 def refuse_null(kind: type, values: Mapping[str, Any], before: str = "") -> None:
     """Raises InputError for a key left empty in YAML that has no such value: jsonargparse lets null pass."""
     for entry in fields(kind):
-        if entry.name in values and values[entry.name] is None and "None" not in str(entry.type):
+        if entry.name in values and values[entry.name] is None and NoneType not in get_args(entry.type):
             raise InputError(f"{before}{entry.name} is null: expected a value, or no such key")
 
 

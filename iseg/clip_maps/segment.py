@@ -164,7 +164,8 @@ def decide_joined(
     chosen = [names[position] for position in kept]
     result = solve.conclude(steps[:, :, kept], attended, recipe, chosen, class_ids=ids)
     if settings.evidence_weight:
-        result.mask = weighed(result, evidence[kept].float().pow(settings.evidence_weight).cpu().numpy(), ids)
+        weights = evidence[kept] ** settings.evidence_weight
+        result.mask = weighed(result, weights.cpu().numpy(), ids)
     return Found(result, alive, scores)
 
 

@@ -74,7 +74,7 @@ def measure(model: Path, dtype: str, crop: int) -> list[tuple[str, str, str]]:
     maps = stages.run("CLIP's maps", lambda: source.maps(picture, names))
     source.settings = replace(settings, crop=crop)
     stages.run(f"the same with a sliding window of {crop}", lambda: source.maps(picture, names))
-    chosen = {"device": "cpu", "dtype": dtype, "backbone": "sd21-base"}
+    chosen: dict[str, Any] = {"device": "cpu", "dtype": dtype, "backbone": "sd21-base"}
     seg = stages.run("load diffusion model", lambda: ISeg.from_pretrained(str(model), **chosen))
     state = seg.set_image(picture)
     heads = stages.run("VAE and UNet, ten heads recorded", lambda: seg.heads(state, settings.timestep))

@@ -142,3 +142,11 @@ def test_evidence_decides_between_classes_and_leaves_the_background():
     expected = np.array([7, 3, 9])[np.argmax(result.scores * weights[:, None, None], 0)]
     assert np.array_equal(labels, np.where(mask > 0, expected, 0))
     assert set(np.unique(labels)) == {0, 3, 7, 9}
+
+
+def test_a_preset_leaves_optional_settings_as_they_are():
+    """`upsample` is a choice or None, which a preset of another setting must not take for a missing value."""
+    assert ClipMaps().changed("test", crop=336).upsample is None
+    assert ClipMaps().changed("test", upsample="bilateral").upsample == "bilateral"
+    with pytest.raises(InputError, match="crop is null"):
+        ClipMaps().changed("test", crop=None)

@@ -142,8 +142,8 @@ def test_recipes_run_end_to_end(name, models, tmp_path, monkeypatch):
     make_data(name, tmp_path)
     (tmp_path / "one.yaml").write_text(yaml.safe_dump(["a photo of a {}."]))
     folder, clips = models
-    windows: list[object] = []
-    products: list[object] = []
+    windows: list[str] = []
+    products: list[str] = []
     monkeypatch.setattr(source.Overlay, "add", spy(windows, source.Overlay.add))
     monkeypatch.setattr(product, "apply_heads", spy(products, product.apply_heads))
     arguments = [
