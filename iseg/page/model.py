@@ -56,7 +56,7 @@ def described(seg: ISeg, max_iterations: int) -> dict[str, Any]:
             "threshold": threshold_of(recipe),
             "entropy": min(recipe.entropy, 1.0),
             "enhancement": recipe.enhancement,
-            "clean": {name: True for name in _cleaning(recipe)},
+            "clean": dict.fromkeys(_cleaning(recipe), True),
         },
     }
 
@@ -68,7 +68,7 @@ def threshold_of(recipe: Recipe) -> float:
 
 def _cleaning(recipe: Recipe) -> list[str]:
     """The clean-up that a recipe does, by the names of `corrections.Clean`."""
-    kept = {"all": [], "largest": ["largest"], "clicked": ["clicked"]}[recipe.pieces]
+    kept = [] if recipe.pieces == "all" else [recipe.pieces]
     return [*kept, "clip"] if recipe.clip_box else kept
 
 

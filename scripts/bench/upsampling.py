@@ -1,6 +1,6 @@
 """Ten maps to an image of 1024 pixels: along edges at the decision's size and then up, beside other ways.
 
-    python -m scripts.bench.upsampling          # run it alone: another program at work makes the figures worse
+python -m scripts.bench.upsampling          # run it alone: another program at work makes the figures worse
 """
 
 import argparse
