@@ -68,7 +68,7 @@ def threshold_of(recipe: Recipe) -> float:
 
 def _cleaning(recipe: Recipe) -> list[str]:
     """The clean-up that a recipe does, by the names of `corrections.Clean`."""
-    kept = [] if recipe.pieces == "all" else [recipe.pieces]
+    kept: list[str] = [] if recipe.pieces == "all" else [recipe.pieces]
     return [*kept, "clip"] if recipe.clip_box else kept
 
 
