@@ -69,6 +69,7 @@ def box_score(
     """
     side, guide = attended.grid_size, attended.guide(recipe.decision_size)
     cells = cells.to(attended.attention.device)
+    check_finite(attended.attention[:, :1])  # a threshold of what is not finite would look like a mask
     matrix = attended.attention.float()
     inner = 1 - absorb.outside_share(matrix, ~cells[:, None])[:, 0]
     if against is not None:
