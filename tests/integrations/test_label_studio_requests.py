@@ -49,7 +49,7 @@ def test_the_example_s_config():
         ("<View>", "cannot be read"),
         ("<View/>", "no brush labels"),
         (
-            CONFIG.replace('<BrushLabels name="mask" toName="image">', '<BrushLabels name="mask" toName="x">'),
+            CONFIG.replace('<BrushLabels name="mask" toName="image"', '<BrushLabels name="mask" toName="x"'),
             "no brush",
         ),
         ('<!DOCTYPE v [<!ENTITY a "aaaa">]><View>&a;</View>', "entities"),

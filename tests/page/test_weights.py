@@ -68,7 +68,7 @@ def test_the_button_gets_the_model_can_be_cancelled_goes_on_and_switches(browser
         person.click(40, 40)
         assert person.run("(app) => app.document.now.objects.length") == 1
         person.settle()
-        assert person.run("(app) => app.solver.mapsOf(app.document.now.objects[0]).side") == 64
+        assert person.run("(app) => app.solver.mapsOf(app.document.now.objects[0]).width") == 64
         person.screenshot("weights_switched")
         assert person.complaints == []
         person.close()
