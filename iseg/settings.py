@@ -1,5 +1,6 @@
 """Typed settings read from YAML: mappings <-> dataclasses, and where `configs/` lies."""
 
+import argparse
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -15,9 +16,8 @@ from iseg.errors import InputError, echo, printable
 from iseg.notation import check_numbers
 from iseg.texts import is_file, load_yaml, read_yaml
 
-__all__ = ["configs_folder", "find_config", "list_differences", "make_parser", "parse_settings", "parse_values",
-           "parsed", "plain", "read_section", "read_yaml",
-           "refuse_null"]  # fmt: skip
+__all__ = ["config_parser", "configs_folder", "find_config", "list_differences", "make_parser", "parse_settings",
+           "parse_values", "parsed", "plain", "read_section", "read_yaml", "refuse_null"]  # fmt: skip
 
 Settings = TypeVar("Settings")
 
@@ -68,6 +68,26 @@ def make_parser(**options: Any) -> ArgumentParser:
     set_loader(PARSER_MODE, _load_value, exceptions=(yaml.YAMLError,))
     set_dumper(PARSER_MODE, _dump_values)
     return ArgumentParser(exit_on_error=False, parser_mode=PARSER_MODE, **options)
+
+
+def config_parser(
+    arguments: list[str], kind: type, prog: str, description: str, example: str
+) -> tuple[ArgumentParser, Path, list[str]]:
+    """The parser of `--config FILE --key value ...` for a dataclass `kind`; the file; the arguments beside it.
+
+    example: a name below configs/. Raises InputError without a file, and for one that is not there.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config")
+    known, rest = first.parse_known_args(arguments)
+    parser = make_parser(prog=prog, description=description)
+    parser.add_argument("--config", action="config", help=f"YAML file, or its name below configs/ ({example})")
+    parser.add_class_arguments(kind, None)
+    if known.config is None:
+        if {"-h", "--help"} & set(arguments):
+            parser.parse_args(arguments)
+        raise InputError(f"no configuration was given: expected --config FILE, e.g. --config {example}")
+    return parser, find_config(known.config), rest
 
 
 def _load_value(text: str) -> Any:

@@ -18,11 +18,7 @@ def solve(
     attended: Attended, recipe: Recipe, trajectory: bool = False, class_ids: Sequence[int] | None = None
 ) -> Segmentation:
     """Class maps of a recorded pass -> masks; `class_ids` are the labels of the classes, 1, 2, ... by default."""
-    groups = [part.names for part in (attended, *attended.further)]
-    steps = refine_classes(attended, recipe)
-    result = conclude(steps, attended, recipe, list(chain(*groups)), trajectory, class_ids)
-    result.groups = groups
-    return result
+    return conclude_classes(refine_classes(attended, recipe), attended, recipe, trajectory, class_ids)
 
 
 def solve_maps(
@@ -84,6 +80,20 @@ def refine_seeds(attended: Attended, columns: Tensor, recipe: Recipe, negative: 
     if recipe.negative_points == "subtract":
         return (seeds.merge(steps) - seeds.merge(against)).clamp_min(0)
     return seeds.merge(seeds.shared(steps.mean(-1, keepdim=True), against.mean(-1, keepdim=True)))
+
+
+def conclude_classes(
+    steps: Tensor,
+    attended: Attended,
+    recipe: Recipe,
+    trajectory: bool = False,
+    class_ids: Sequence[int] | None = None,
+) -> Segmentation:
+    """Maps (N + 1, HW, K) of all classes of a pass and its further ones -> `conclude`, with the groups they came in."""
+    groups = [part.names for part in (attended, *attended.further)]
+    result = conclude(steps, attended, recipe, list(chain(*groups)), trajectory, class_ids)
+    result.groups = groups
+    return result
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ from pathlib import Path
 import lean
 import pytest
 from PIL import Image
+from process_environment import address_line
 
 ROOT = Path(__file__).parent.parent
 
@@ -110,14 +111,7 @@ def test_with_its_extra_the_page_is_served_from_the_wheel(wheel, tmp_path):
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as server:
         try:
-            assert server.stdout is not None
-            lines = []
-            for line in server.stdout:
-                lines.append(line)
-                if line.startswith("iSeg is at "):
-                    break
-            assert "iSeg is at " in "".join(lines[-1:]), "".join(lines)
-            address = lines[-1].split()[3]
+            address = address_line(server).split()[3]
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             assert "iseg" in opener.open(address, timeout=60).read().decode().lower()
             script = opener.open(f"{address.rstrip('/')}/workbench/main.js", timeout=60).read()

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
+from iseg.cli.each import each_image
 from iseg.cli.inputs import list_items
 from iseg.cli.parser import LineParser
 from iseg.cli.settings import choose_model
@@ -20,7 +20,6 @@ from iseg.regions import METHODS, RegionSettings
 if TYPE_CHECKING:
     from iseg.pipeline import ISeg
 
-FAILED = 1
 MOST = 255  # regions that a label image holds beside 0
 
 
@@ -35,16 +34,7 @@ def run(arguments: list[str]) -> int:
     from iseg.pipeline import ISeg  # after all that bad usage ends
 
     seg = ISeg.from_pretrained(model, None, asked.device, asked.dtype, asked.backbone, asked.vae)
-    failed = 0
-    for item in tqdm(items, unit="image", disable=len(items) < 3 or not sys.stderr.isatty()):
-        try:
-            print(_segment(seg, item, asked, chosen))
-        except InputError as error:
-            failed += 1
-            message = str(error)
-            place = "" if message.startswith(str(item.image)) else f"{item.image}: "
-            print(f"error: {place}{message}", file=sys.stderr)
-    return FAILED if failed else 0
+    return each_image(items, lambda item: _segment(seg, item, asked, chosen))
 
 
 def _parser() -> LineParser:

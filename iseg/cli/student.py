@@ -1,24 +1,20 @@
 """`iseg segment --student FOLDER IMAGE`: masks by a trained student; no words, no diffusion model."""
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
+from iseg.cli.each import each_image
 from iseg.cli.inputs import list_items
 from iseg.cli.parser import LineParser
 from iseg.data.items import Item
-from iseg.errors import InputError
 from iseg.files import export, pictures
 from iseg.files.images import read_image
 
 if TYPE_CHECKING:
     from iseg.student.network import Student
-
-FAILED = 1
 
 
 def run(arguments: list[str]) -> int:
@@ -30,14 +26,7 @@ def run(arguments: list[str]) -> int:
 
     scales = parse_scales(asked.scales)
     student = load_student(asked.student, pick(asked.device))
-    failed = 0
-    for item in tqdm(items, unit="image", disable=len(items) < 3 or not sys.stderr.isatty()):
-        try:
-            print(_segment(student, item, asked, scales))
-        except InputError as error:
-            failed += 1
-            print(f"error: {error}", file=sys.stderr)
-    return FAILED if failed else 0
+    return each_image(items, lambda item: _segment(student, item, asked, scales))
 
 
 def _parser() -> LineParser:

@@ -13,7 +13,7 @@ from iseg.backbones.find import find_row
 from iseg.errors import InputError, echo
 from iseg.notation import check_numbers, options_given
 from iseg.recipe import Recipe
-from iseg.settings import find_config, make_parser, read_yaml
+from iseg.settings import config_parser, make_parser, read_yaml
 from iseg.shards import parse_shard
 
 
@@ -137,17 +137,7 @@ def load_evaluation(arguments: list[str], prog: str, kind: type[AnyEvaluation] =
 
     Raises InputError naming the file and the key for anything unknown or of the wrong type.
     """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config")
-    known, rest = first.parse_known_args(arguments)
-    parser = make_parser(prog=prog, description="Evaluate a split.")
-    parser.add_argument("--config", action="config", help="YAML file, or its name below configs/ (wsss/voc)")
-    parser.add_class_arguments(kind, None)
-    if known.config is None:
-        if not {"-h", "--help"} & set(arguments):
-            raise InputError("no configuration was given: expected --config FILE, e.g. --config wsss/voc")
-        parser.parse_args(arguments)
-    path = find_config(known.config)
+    parser, path, rest = config_parser(arguments, kind, prog, "Evaluate a split.", "wsss/voc")
     content = read_yaml(path)
     for section in ("data", "recipe"):
         if not isinstance(content.get(section, {}), dict):

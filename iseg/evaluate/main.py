@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from accelerate import PartialState
@@ -25,11 +25,19 @@ BAD_INPUT, CODE_ERROR = 2, 3  # exit codes
 def main(arguments: Sequence[str], prog: str = "python -m iseg.evaluate") -> int:
     """Run `run`, `score` or `decide`; the exit code is 0, 1 if single images failed, else see `exit_code`."""
     jobs = {"run": run_command, "score": score_command, "decide": decide_command}
+    usage = (f"usage: {prog} run --config FILE [--key value ...]\n"
+             f"       {prog} score --masks FOLDER --truth FOLDER [--classes voc20] [--names FILE] [--out FOLDER]\n"
+             f"       {prog} decide --scores FOLDER --out FOLDER [--ignore LOW,HIGH] [--refine STEPS]\n"
+             "--help after run, score or decide lists every setting")  # fmt: skip
+    return run_job(jobs, arguments, prog, usage)
+
+
+def run_job(
+    jobs: Mapping[str, Callable[[list[str], str], int]], arguments: Sequence[str], prog: str, usage: str
+) -> int:
+    """Run the job that the first argument names, with the others; without one print the usage. Returns `exit_code`."""
     if not arguments or arguments[0] not in jobs:
-        print(f"usage: {prog} run --config FILE [--key value ...]\n"
-              f"       {prog} score --masks FOLDER --truth FOLDER [--classes voc20] [--names FILE] [--out FOLDER]\n"
-              f"       {prog} decide --scores FOLDER --out FOLDER [--ignore LOW,HIGH] [--refine STEPS]\n"
-              "--help after run, score or decide lists every setting", file=sys.stderr)  # fmt: skip
+        print(usage, file=sys.stderr)
         return 0 if set(arguments) & {"-h", "--help"} else BAD_INPUT
     return exit_code(lambda: jobs[arguments[0]](list(arguments[1:]), f"{prog} {arguments[0]}"))
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from iseg.evaluate.run import Runner
 from iseg.evaluate.score import score_masks
 from iseg.files.export import write_json
 from iseg.results import Attended
-from iseg.solve import conclude, refine_classes
+from iseg.solve import conclude_classes, refine_classes
 
 FLIP = "flip"
 
@@ -78,9 +77,10 @@ class AveragedRunner(Runner):
                     steps = [seed[place][1][number] for seed in alone]
                     mean = torch.stack(steps).mean(0)
                     for seed, own in enumerate(steps if self.seeds > 1 else []):
-                        result = decided(own, record, variant, one)
+                        result = conclude_classes(own, record, variant.recipe, class_ids=one.class_ids)
                         seed_folder(folder, seed).save(one.item.name, result, self.labels.names(one.class_ids))
-                    self._save(one, folder, decided(mean, record, variant, one), writer)
+                    result = conclude_classes(mean, record, variant.recipe, class_ids=one.class_ids)
+                    self._save(one, folder, result, writer)
 
     def _passes(
         self, named: list[Loaded], group: list[tuple[Variant, Outputs]], seed: int
@@ -105,14 +105,6 @@ class AveragedRunner(Runner):
             totals, records = steps, records or attended
         count = len(self.mirrored)
         return [(record, [each / count for each in image]) for record, image in zip(records, totals, strict=True)]
-
-
-def decided(steps: Tensor, record: Attended, variant: Variant, one: Loaded):
-    """The masks of averaged maps (N + 1, HW, K), as those of a single pass."""
-    groups = [part.names for part in (record, *record.further)]
-    result = conclude(steps, record, variant.recipe, list(chain(*groups)), class_ids=one.class_ids)
-    result.groups = groups
-    return result
 
 
 def unmirrored(steps: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from iseg.data.folder import SUFFIXES
+from iseg.data.folder import by_stem
 from iseg.data.items import IGNORE, Item
 from iseg.data.layout import read_names, require
 from iseg.data.read import read_label, read_stored
@@ -17,6 +17,7 @@ from iseg.extras import import_extra
 from iseg.files.images import decoding
 from iseg.noc.protocol import Protocol, Truth
 
+TWO_NAMED = "have one name: expected one of them"
 UNSURE = 128  # in the masks of GrabCut and Berkeley: neither object nor background
 
 Labels = NDArray[np.int64]
@@ -61,24 +62,10 @@ def read_objects(kind: str, item: Item, protocol: Protocol) -> tuple[NDArray[np.
     return image, {each: Truth(labels == each, ignored) for each in ids}
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """{stem: image file} of a folder, sorted. Raises InputError where two have one stem, and for a folder without."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix.lower() not in SUFFIXES:
-            continue
-        if path.stem in found:
-            raise InputError(f"{folder}: {found[path.stem].name} and {path.name} have one name: expected one of them")
-        found[path.stem] = path
-    if not found:
-        raise InputError(f"{folder}: holds no image: expected files that end in {', '.join(SUFFIXES)}")
-    return found
-
-
 def _paired(images: Path, masks: Path) -> list[Item]:
     """Images with the mask of their name; a mask may have another ending."""
-    truths, items = _files(masks), []
-    for stem, path in _files(images).items():
+    truths, items = by_stem(masks, TWO_NAMED), []
+    for stem, path in by_stem(images, TWO_NAMED).items():
         if stem not in truths:
             raise InputError(f"{path}: has no mask in {masks}: expected a file called {stem} there")
         items.append(Item(stem, path, truths[stem]))

@@ -1,26 +1,19 @@
 """The jobs: train, evaluate, export."""
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from iseg.evaluate.main import BAD_INPUT, exit_code
+from iseg.evaluate.main import run_job
 from iseg.student.settings import load_training
 
 
 def main(arguments: Sequence[str], prog: str = "python -m iseg.student") -> int:
     """Run a job and return the exit code; see `iseg.evaluate.main.exit_code`."""
-    jobs: dict[str, Callable[[list[str], str], int]] = {
-        "train": train_command,
-        "evaluate": evaluate_job,
-        "export": export_job,
-    }
-    if not arguments or arguments[0] not in jobs:
-        print(f"usage: {prog} train --config FILE [--key value ...]\n"
-              f"       {prog} evaluate --student FOLDER [--kind voc] [--split val] [--scales 0.75,1,1.25] [--flip]\n"
-              f"       {prog} export --student FOLDER --out FILE.onnx [--size 512x512]\n"
-              "--help after a job lists every setting", file=sys.stderr)  # fmt: skip
-        return 0 if set(arguments) & {"-h", "--help"} else BAD_INPUT
-    return exit_code(lambda: jobs[arguments[0]](list(arguments[1:]), f"{prog} {arguments[0]}"))
+    usage = (f"usage: {prog} train --config FILE [--key value ...]\n"
+             f"       {prog} evaluate --student FOLDER [--kind voc] [--split val] [--scales 0.75,1,1.25] [--flip]\n"
+             f"       {prog} export --student FOLDER --out FILE.onnx [--size 512x512]\n"
+             "--help after a job lists every setting")  # fmt: skip
+    jobs = {"train": train_command, "evaluate": evaluate_job, "export": export_job}
+    return run_job(jobs, arguments, prog, usage)
 
 
 def train_command(arguments: list[str], prog: str) -> int:

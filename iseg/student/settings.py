@@ -1,13 +1,12 @@
 """The settings of a training: one YAML file, any of them overridden on the command line."""
 
-import argparse
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from iseg.errors import InputError
 from iseg.evaluate.config import Data
 from iseg.notation import check_numbers, options_given
-from iseg.settings import find_config, make_parser, parsed, read_yaml
+from iseg.settings import config_parser, parsed, read_yaml
 
 CROP_STEP = 32  # pixels: the coarsest grid of the networks
 
@@ -145,17 +144,7 @@ def load_training(arguments: list[str], prog: str) -> Training:
 
     Raises InputError naming the file and the key for anything unknown or of the wrong type.
     """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config")
-    known, rest = first.parse_known_args(arguments)
-    parser = make_parser(prog=prog, description="Train a segmenter on masks.")
-    parser.add_argument("--config", action="config", help="YAML file, or its name below configs/ (wsss/train_voc)")
-    parser.add_class_arguments(Training, None)
-    if known.config is None:
-        if {"-h", "--help"} & set(arguments):
-            parser.parse_args(arguments)
-        raise InputError("no configuration was given: expected --config FILE, e.g. --config wsss/train_voc")
-    path = find_config(known.config)
+    parser, path, rest = config_parser(arguments, Training, prog, "Train a segmenter on masks.", "wsss/train_voc")
     content = read_yaml(path)
     check_numbers(Training, content, str(path))
     check_numbers(Training, options_given(rest), "", "--")

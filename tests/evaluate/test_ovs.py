@@ -50,15 +50,6 @@ def clip_folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """The number of threads changes the last digits of scores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
 def made(monkeypatch):
     monkeypatch.setattr(ISeg, "from_pretrained", ISeg.from_pretrained)  # both are put back afterwards
     monkeypatch.setattr(outputs, "weights_digest", outputs.weights_digest)

@@ -30,15 +30,6 @@ NAMES = [f"2007_{number:06d}" for number in range(len(IDS))]
 OBJECTS = [name for name, ids in zip(NAMES, IDS, strict=True) if ids]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Maps of 16x16 are not worth threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def fake(monkeypatch):
     """`install`, undone afterwards."""

@@ -9,18 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from fake_data import fake_run, make_voc
 from fake_model import install, undo_install
-from hypothesis import given
-from hypothesis import strategies as st
 from process_environment import ENVIRONMENT, ROOT
 
 from iseg.cli import main as iseg
-from iseg.errors import InputError
 from iseg.evaluate import main
-from iseg.shards import in_shard, parse_shard
+from iseg.shards import in_shard
 
 IDS = [(1,), (2, 3), (), (15,), (20, 4, 7), (5,), (12, 8), (1, 2), (9,)]
 NAMES = [f"2007_{number:06d}" for number in range(len(IDS))]
@@ -28,13 +24,9 @@ NAMES = [f"2007_{number:06d}" for number in range(len(IDS))]
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    """A model that takes no time, in one thread; undone afterwards."""
+    """A model that takes no time; undone afterwards."""
     undo_install(monkeypatch)
     install()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -62,29 +54,6 @@ def files(folder: Path) -> dict[str, bytes]:
         and path.name not in ("config.yaml", "tagging.yaml")
         and not {".lock", "shards"} & set(path.relative_to(folder).parts)
     }
-
-
-@given(st.text(), st.integers(1, 50))
-def test_every_name_is_in_exactly_one_shard(name, count):
-    assert sum(in_shard(name, index, count) for index in range(1, count + 1)) == 1
-
-
-def test_shards_are_of_about_one_size_and_never_change():
-    names = [f"image{number}" for number in range(4000)]
-    sizes = [sum(in_shard(name, index, 8) for name in names) for index in range(1, 9)]
-    assert all(430 < size < 570 for size in sizes)
-    assert [in_shard(name, 1, 2) for name in ("cat", "dog", "2007_000001", "a/b")] == [False, True, True, False]
-
-
-@pytest.mark.parametrize("text", ["", "0/2", "3/2", "1", "1/0", "a/b", "-1/2", "1/2/3", "1.0/2", None, "\u0661/\u0662"])
-def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(InputError, match="expected I/N"):
-        parse_shard(text)
-
-
-def test_a_shard_is_read():
-    assert parse_shard("2/8") == (2, 8)
-    assert parse_shard(" 8 / 8 ") == (8, 8)
 
 
 def test_shards_of_a_run_with_variants_are_the_run(tmp_path, config, capsys):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from process_environment import ENVIRONMENT
+from process_environment import ENVIRONMENT, address_line
 
 from iseg.page.main import settings_from
 
@@ -122,16 +122,10 @@ def test_the_space_s_start_command_serves_the_page(tmp_path):
         text=True,
     ) as server:  # fmt: skip
         try:
-            assert server.stdout is not None
-            lines = []
-            for line in server.stdout:
-                lines.append(line)
-                if line.startswith("iSeg is at "):
-                    break
-            assert lines, "nothing was printed"
-            assert "?key=" not in lines[-1]
-            port = re.search(r":(\d+)", lines[-1])
-            assert port is not None, "".join(lines)
+            line = address_line(server)
+            assert "?key=" not in line
+            port = re.search(r":(\d+)", line)
+            assert port is not None, line
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             assert b"iseg" in opener.open(f"http://127.0.0.1:{port[1]}/", timeout=60).read().lower()
         finally:

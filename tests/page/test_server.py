@@ -91,15 +91,6 @@ class Page:
         return waiting.path.read_bytes()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The matrices here are small: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def engine() -> Engine:
     made = Engine(UiSettings(), lambda settings: (ColourModel(), ""))

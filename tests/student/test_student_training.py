@@ -17,7 +17,7 @@ from iseg.files.export import write_mask
 from iseg.student.main import main
 from iseg.student.network import load_student
 from iseg.student.predict import probabilities
-from iseg.student.train import Trainer
+from iseg.student.trainer import Trainer
 
 
 def train(config, out, *more) -> int:
