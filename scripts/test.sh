@@ -4,7 +4,7 @@
 # the notebook), each in an environment of its own that the first run makes from PyPI (2 GB, some minutes).
 set -eu
 cd "$(dirname "$0")/.."
-sh scripts/setup.sh dev,data,page
+sh scripts/setup.sh dev,data,page,ray
 
 if [ "${1:-}" = --integrations ]; then
     shift
@@ -23,4 +23,5 @@ fi
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-exec .venv/bin/python -m pytest "$@"
+# Two processes: much of the suite waits for servers and for processes of its own. `-n 0` among the arguments: just one.
+exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"

@@ -1,6 +1,7 @@
 """Shared fixtures: where the goldens lie, the small SD-2.1-shaped model, the embedded model."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "integration: needs a real tool in an environment of its own, made from PyPI")
     # the models of the tests are small: threads that wait for each other cost more than they save on a busy machine
     torch.set_num_threads(1)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -75,9 +75,10 @@ def test_products_are_not_rounded_to_half():
     assert (found - exact).abs().max() < 1e-4 < 1e-3 < (rounded - exact).abs().max()
 
 
-# (largest and mean difference of scores in [0, 1], share labelled alike), about twice what is found, see
-# docs/performance.md. The random model's two maps are nearly equal, so that bfloat16 moves the border between them.
-BOUNDS = {"float16": (0.007, 0.0008, 0.996), "bfloat16": (0.14, 0.005, 0.982)}
+# (largest and mean difference of scores in [0, 1], share labelled alike), about twice what is found on either of two
+# processors, see docs/performance.md. The random model's two maps are nearly equal, so that bfloat16 moves the border
+# between them.
+BOUNDS = {"float16": (0.007, 0.0008, 0.996), "bfloat16": (0.14, 0.008, 0.965)}
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
