@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from iseg.attempt import memory_checked, reason
 from iseg.clip_maps.presence import ClipPresence
 from iseg.clip_maps.source import ClipSource
 from iseg.data.classes import LabelClass, ids_by_name
@@ -16,13 +15,13 @@ from iseg.errors import InputError
 from iseg.evaluate.job import Run
 from iseg.evaluate.outputs import folder_digest, remove
 from iseg.evaluate.records import make_records
-from iseg.evaluate.trouble import UNREADABLE
 from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.tagging import Tagger
 from iseg.tagging.load import locate_clip
 from iseg.tagging.quality import quality
 from iseg.texts import read_json
+from iseg.work.trouble import Failure, made_or_failure, read_or_failure
 from ovs.settings import OpenVocabulary, Tagging, clip_words
 
 CONFIG, LABELS, SCORES, FAILURES = "tagging.yaml", "labels.json", "labels", "labels_failures.json"
@@ -111,14 +110,11 @@ def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     Images that have their file are passed over; CLIP is loaded only if one is missing.
     """
 
-    def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
+    def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | Failure]:
         tagger, words = make_tagger(settings, run)
         tagger.texts(words)  # words that the model does not know are found before any image
         for item in mine:
-            try:
-                yield tag(tagger, item, words, run.classes)
-            except InputError as error:
-                yield error
+            yield tag(tagger, item, words, run.classes)
 
     return make_records(run, Path(settings.out) / SCORES, work, "labelled", "label")
 
@@ -132,14 +128,14 @@ def make_tagger(settings: OpenVocabulary, run: Run) -> tuple[Tagger | ClipPresen
     return Tagger.from_pretrained(settings.tagging.clip, device=run.device), words
 
 
-def tag(tagger: Tagger | ClipPresence, item: Item, words: list[str], classes: list[LabelClass]) -> dict[str, Any]:
-    """The labels of an image and the scores of all classes. InputError for whatever is the image's trouble."""
-    try:
-        image, _ = read_pair(item, len(classes) + 1)
-    except UNREADABLE as error:
-        raise InputError(reason(error)) from None
-    with memory_checked():
-        tags = tagger.tag(image, words)
+def tag(
+    tagger: Tagger | ClipPresence, item: Item, words: list[str], classes: list[LabelClass]
+) -> dict[str, Any] | Failure:
+    """The labels of an image and the scores of all classes, or what is wrong with the image."""
+    pair = read_or_failure(lambda: read_pair(item, len(classes) + 1))
+    tags = pair if isinstance(pair, Failure) else made_or_failure(lambda: tagger.tag(pair[0], words))
+    if isinstance(tags, Failure):
+        return tags
     return {"labels": {classes[index].name: tags.scores[index] for index in tags.chosen}, "scores": tags.scores}
 
 

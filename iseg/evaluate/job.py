@@ -94,6 +94,11 @@ class Run:
         if self.state.is_main_process:
             print(line)
 
+    def load_model(self) -> ISeg:
+        """The model of the settings, on this process's device. Raises InputError for one that cannot be had."""
+        given = self.evaluation
+        return ISeg.from_pretrained(given.model, given.recipe, self.device, given.dtype, given.backbone, given.vae)
+
     def segment(
         self,
         by_image: Mapping[str, list[int]] | None = None,
@@ -118,16 +123,8 @@ class Run:
             self.say(f"{changed} of {len(mine)} images have other labels than before: they are segmented again")
         outcome = Outcome()
         if done < len(mine):
-            evaluation = self.evaluation
-            seg = ISeg.from_pretrained(
-                evaluation.model,
-                evaluation.recipe,
-                self.device,
-                evaluation.dtype,
-                evaluation.backbone,
-                evaluation.vae,
-            )
-            runner = make_runner(seg, self.classes, by_image, self.outputs, evaluation.readers, unlabelled)
+            readers = self.evaluation.readers
+            runner = make_runner(self.load_model(), self.classes, by_image, self.outputs, readers, unlabelled)
             outcome = runner.run(self._share(), show=self.state.is_main_process)
         if not self.state.is_main_process:
             for folder in folders:

@@ -7,14 +7,13 @@ from typing import Any
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from iseg.attempt import reason
 from iseg.data.items import Item
-from iseg.errors import InputError
 from iseg.evaluate.job import Run
 from iseg.evaluate.signals import finish_first
 from iseg.files.export import write_json
+from iseg.work.trouble import Failure
 
-Work = Callable[[Sequence[Item]], Iterator[dict[str, Any] | InputError]]
+Work = Callable[[Sequence[Item]], Iterator[dict[str, Any] | Failure]]
 
 
 def make_records(run: Run, folder: Path, work: Work, done: str, desc: str) -> dict[str, str]:
@@ -44,8 +43,8 @@ def make_records(run: Run, folder: Path, work: Work, done: str, desc: str) -> di
         with finish_first(state.is_main_process) as asked:
             for item in tqdm(mine, desc=desc, unit="image", disable=None if state.is_main_process else True):
                 content = next(records)
-                if isinstance(content, InputError):
-                    failures[item.name] = reason(content)
+                if isinstance(content, Failure):
+                    failures[item.name] = content.reason
                 else:
                     write_json(folder / f"{item.name}.json", content)
                 if asked.number:

@@ -25,6 +25,7 @@ from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.regions import RegionSettings
 from iseg.settings import parse_settings
+from iseg.work.trouble import Failure
 
 COUNTS = "counts"
 
@@ -82,7 +83,7 @@ def evaluate_regions(evaluation: RegionEvaluation) -> int:
         held.callback(lock.close)
         begin_shard(run)
 
-        def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
+        def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | Failure]:
             return find_all(run, evaluation.side, ways, mine)
 
         failures = make_records(run, out / COUNTS, work, "cut into regions", "regions")

@@ -19,9 +19,9 @@ from iseg.errors import InputError, printable
 from iseg.files.images import decoding, read_image
 from iseg.label import rows, store
 from iseg.label.source import PROMPTS
+from iseg.work.trouble import MOST_IN_A_ROW, Failure, InARow, read_or_failure
 
 READERS = 4
-MOST_IN_A_ROW = 10  # images that fail one after another for no fault of theirs: the next will too
 IMAGE = "image"  # column of the images' bytes, where they are kept for tars
 
 
@@ -53,20 +53,21 @@ class ImageRows:
     def __init__(self, job: Job, base: str) -> None:
         self.job, self.base = job, base
         self.worker = Worker(job)
-        self._in_a_row = 0
+        self._in_a_row = InARow()
 
     def fetch(self, row: Mapping[str, Any]) -> Fetched:
         """Read and decode; whatever is wrong with an image is told in its row."""
         uri = row["uri"]
-        try:
+
+        def read() -> Fetched:
             if not isinstance(uri, str) or not uri:
                 raise InputError("has no uri")
             data = store.read(store.join(self.base, uri))
             with decoding(uri), Image.open(io.BytesIO(data)) as opened:
                 return Fetched(data, read_image(opened))
-        except Exception as error:  # stores raise what they like
-            message = printable(error) or type(error).__name__
-            return Fetched(error=message if uri and str(uri) in message else f"{uri}: {message}")
+
+        fetched = read_or_failure(read, Exception)  # stores raise what they like
+        return Fetched(error=printable(fetched.of(str(uri)))) if isinstance(fetched, Failure) else fetched
 
     def row(self, row: Mapping[str, Any], fetched: Fetched) -> dict[str, Any]:
         """Segment. Raises InputError for what would stop every other image too."""
@@ -80,11 +81,10 @@ class ImageRows:
         except InputError as error:
             return rows.empty(name, printable(error), size)
         except ImageFailed as error:
-            self._in_a_row = 0 if error.own else self._in_a_row + 1
-            if self._in_a_row == MOST_IN_A_ROW:
+            if self._in_a_row.add(not error.own):
                 raise InputError(f"{MOST_IN_A_ROW} images in a row failed for no fault of theirs: {error}") from None
             return rows.empty(name, printable(error), size)
-        self._in_a_row = 0
+        self._in_a_row.add(False)
         return rows.encode(name, made, time.perf_counter() - begun)
 
     def _prompt(self, row: Mapping[str, Any]) -> Prompt:

@@ -14,7 +14,6 @@ from iseg.errors import InputError, echo
 from iseg.evaluate import outputs
 from iseg.evaluate.report import sum_up
 from iseg.evaluate.signals import finish_first
-from iseg.evaluate.trouble import reason
 from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.noc.objects import find_images, read_objects
@@ -24,6 +23,7 @@ from iseg.noc.report import noc_table, read_results, summarize, write_report
 from iseg.pipeline import ISeg
 from iseg.recipe import Recipe
 from iseg.shards import in_shard
+from iseg.work.attempt import reason
 
 CONFIG = "config.yaml"
 RECORDS = "records"
