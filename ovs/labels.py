@@ -12,7 +12,7 @@ from iseg.data.items import Item
 from iseg.data.labels import present, read_labels
 from iseg.data.read import read_pair, read_truth
 from iseg.errors import InputError
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.outputs import folder_digest, remove
 from iseg.evaluate.records import make_records
 from iseg.files.claim import FolderLock, claim

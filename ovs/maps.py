@@ -6,7 +6,7 @@ from typing import Any
 
 from iseg.clip_maps.segment import find_by_clip, find_joined
 from iseg.clip_maps.source import ClipSource
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.loading import Loaded
 from iseg.evaluate.run import Runner
 from iseg.files.export import write_json

@@ -33,6 +33,7 @@ LAYERS = [
     ["results"],
     ["backbones", "files"],
     ["cutout", "marked", "passes", "pieces", "solve", "state"],
+    ["shared_model"],
     ["pipeline"],
     ["work"],
     ["tagging", "data"],

@@ -1,7 +1,6 @@
 """The worker that data-set runs, folders and Ray's actors share."""
 
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 

@@ -8,7 +8,7 @@ from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from iseg.data.items import Item
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.signals import finish_first
 from iseg.files.export import write_json
 from iseg.work.trouble import Failure

@@ -14,7 +14,7 @@ from iseg.ahead import read_ahead
 from iseg.data.items import Item
 from iseg.data.read import read_label, read_stored
 from iseg.errors import InputError
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.matching import Counts, count_pairs
 from iseg.pipeline import ISeg
 from iseg.regions import RegionSettings

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 from iseg.data.items import Item
 from iseg.errors import InputError
 from iseg.evaluate.config import Evaluation, computed
-from iseg.evaluate.job import Run, begin_shard, describe, finish_shard, start
+from iseg.evaluate.dataset_run import Run, begin_shard, finish_shard
 from iseg.evaluate.loading import Outcome
 from iseg.evaluate.matching import Counts, DatasetCounts, MatchedCounts
+from iseg.evaluate.opening import describe, start
 from iseg.evaluate.outputs import CONFIG
 from iseg.evaluate.records import make_records
 from iseg.evaluate.region_counts import find_all, read_counts
