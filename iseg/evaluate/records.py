@@ -1,5 +1,6 @@
 """One JSON file per image as the checkpoint of a run that is shared by processes."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from iseg.data.items import Item
+from iseg.errors import InputError
 from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.signals import finish_first
 from iseg.files.export import write_json
@@ -54,3 +56,15 @@ def make_records(run: Run, folder: Path, work: Work, done: str, desc: str) -> di
     for part in gather_object([failures]):  # also waits until every process is done
         all_failures |= part
     return dict(sorted(all_failures.items()))
+
+
+def read_record(path: Path, kinds: dict[str, type], what: str) -> dict[str, Any]:
+    """What a run wrote of one image: the values of `kinds`, each made of its kind.
+
+    Raises InputError, "not readable as `what`", for a file that holds anything else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: kind(content[key]) for key, kind in kinds.items()}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise InputError(f"{path}: not readable as {what}") from None
