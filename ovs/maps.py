@@ -3,7 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from iseg.clip_maps.segment import find_by_clip, find_joined
+from iseg.clip_maps.joined import find_joined
+from iseg.clip_maps.segment import find_by_clip
 from iseg.clip_maps.source import ClipSource
 from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.loading import Loaded
