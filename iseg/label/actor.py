@@ -22,7 +22,6 @@ from iseg.label.source import PROMPTS
 from iseg.work.trouble import MOST_IN_A_ROW, Failure, InARow, read_or_failure
 
 READERS = 4
-IMAGE = "image"  # column of the images' bytes, where they are kept for tars
 
 
 @dataclass
@@ -112,12 +111,12 @@ class Labeller:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         made = list(self._rows(batch.to_pylist()))
-        schema = rows.SCHEMA.append(pa.field(IMAGE, pa.binary())) if self.keep else rows.SCHEMA
+        schema = rows.SCHEMA.append(pa.field(rows.IMAGE, pa.binary())) if self.keep else rows.SCHEMA
         return pa.Table.from_pylist(made, schema=schema)
 
     def _rows(self, given: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for row, fetched in zip(given, read_ahead(self.worker.fetch, given, READERS), strict=True):
             made = self.worker.row(row, fetched)
             if self.keep:
-                made[IMAGE] = fetched.data
+                made[rows.IMAGE] = fetched.data
             yield made

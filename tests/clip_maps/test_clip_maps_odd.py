@@ -10,6 +10,7 @@ from iseg.clip_maps import (
     ClipSource,
     coarse,
     decision,
+    edges,
     fusion,
     joined,
     load_clip_maps,
@@ -131,7 +132,12 @@ def test_maps_follow_the_picture_where_asked_to(tiny, scene):
         shares[upsample] = ((mask & truth).sum() / (mask | truth).sum()).item()
         assert settings.way_up(tiny.recipe) == upsample
     assert min(shares["bilateral"], shares["joint_bilateral"]) > shares["bilinear"]
-    assert shares["bilateral"] != shares["joint_bilateral"]
+    guide = edges.guide_of(tiny.set_image(scene), tiny.recipe)
+    rows_and_columns, window = (
+        edges.along_edges(blob, guide, ClipMaps(upsample=way), tiny.recipe) for way in ("bilateral", "joint_bilateral")
+    )
+    assert rows_and_columns.shape == window.shape == (1, 90, 140)
+    assert not torch.equal(rows_and_columns, window)
     assert ClipMaps(upsample="joint_bilateral").recipe(tiny.recipe).upsample == "bilinear"  # which knows no window
     assert ClipMaps().recipe(tiny.recipe) is tiny.recipe
 
