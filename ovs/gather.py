@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.gather import Records, close, gather_evaluation, opened, outcome_of
-from iseg.evaluate.job import Run
 from iseg.files.shards import read_shards, shard_folder
 from iseg.texts import read_json
 from ovs.labels import FAILURES, collect, measure, save_labels

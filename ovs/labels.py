@@ -1,28 +1,26 @@
 """Stage 1: image-level labels of a split, saved as JSON; one file per image is the checkpoint."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from iseg.attempt import memory_checked, reason
 from iseg.clip_maps.presence import ClipPresence
 from iseg.clip_maps.source import ClipSource
-from iseg.data.classes import LabelClass, ids_by_name
+from iseg.data.classes import LabelClass
 from iseg.data.items import Item
-from iseg.data.labels import present, read_labels
-from iseg.data.read import read_pair, read_truth
+from iseg.data.labels import read_labels, truly_present
+from iseg.data.read import read_pair
 from iseg.errors import InputError
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.outputs import folder_digest, remove
-from iseg.evaluate.records import make_records
-from iseg.evaluate.trouble import UNREADABLE
+from iseg.evaluate.records import make_records, read_record
 from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.tagging import Tagger
 from iseg.tagging.load import locate_clip
 from iseg.tagging.quality import quality
 from iseg.texts import read_json
+from iseg.work.trouble import Failure, made_or_failure, read_or_failure
 from ovs.settings import OpenVocabulary, Tagging, clip_words
 
 CONFIG, LABELS, SCORES, FAILURES = "tagging.yaml", "labels.json", "labels", "labels_failures.json"
@@ -111,14 +109,11 @@ def tag_items(settings: OpenVocabulary, run: Run) -> dict[str, str]:
     Images that have their file are passed over; CLIP is loaded only if one is missing.
     """
 
-    def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
+    def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | Failure]:
         tagger, words = make_tagger(settings, run)
         tagger.texts(words)  # words that the model does not know are found before any image
         for item in mine:
-            try:
-                yield tag(tagger, item, words, run.classes)
-            except InputError as error:
-                yield error
+            yield tag(tagger, item, words, run.classes)
 
     return make_records(run, Path(settings.out) / SCORES, work, "labelled", "label")
 
@@ -132,14 +127,14 @@ def make_tagger(settings: OpenVocabulary, run: Run) -> tuple[Tagger | ClipPresen
     return Tagger.from_pretrained(settings.tagging.clip, device=run.device), words
 
 
-def tag(tagger: Tagger | ClipPresence, item: Item, words: list[str], classes: list[LabelClass]) -> dict[str, Any]:
-    """The labels of an image and the scores of all classes. InputError for whatever is the image's trouble."""
-    try:
-        image, _ = read_pair(item, len(classes) + 1)
-    except UNREADABLE as error:
-        raise InputError(reason(error)) from None
-    with memory_checked():
-        tags = tagger.tag(image, words)
+def tag(
+    tagger: Tagger | ClipPresence, item: Item, words: list[str], classes: list[LabelClass]
+) -> dict[str, Any] | Failure:
+    """The labels of an image and the scores of all classes, or what is wrong with the image."""
+    pair = read_or_failure(lambda: read_pair(item, len(classes) + 1))
+    tags = pair if isinstance(pair, Failure) else made_or_failure(lambda: tagger.tag(pair[0], words))
+    if isinstance(tags, Failure):
+        return tags
     return {"labels": {classes[index].name: tags.scores[index] for index in tags.chosen}, "scores": tags.scores}
 
 
@@ -159,7 +154,7 @@ def collect(
             raise InputError(f"{lacking[0]} has no truth mask: expected another tagging.source than truth")
         return {item.name: {names[index]: 1.0 for index in truly_present(item, classes)} for item in items}
     file = Path(str(tagging.file))
-    labels = read_parts(file, classes, tagging.part) or read_labels(file, classes)
+    labels = read_labels(file, classes, tagging.part)
     lacking = [item.name for item in items if item.name not in labels]
     if lacking:
         raise InputError(
@@ -169,18 +164,6 @@ def collect(
     return {item.name: {names[index]: 1.0 for index in labels[item.name]} for item in items}
 
 
-def read_record(path: Path, kinds: dict[str, type], what: str) -> dict[str, Any]:
-    """What a run wrote of one image: the values of `kinds`, each made of its kind.
-
-    Raises InputError, "not readable as `what`", for a file that holds anything else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {key: kind(content[key]) for key, kind in kinds.items()}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        raise InputError(f"{path}: not readable as {what}") from None
-
-
 def read_saved(path: Path) -> dict[str, Any]:
     """The labels and scores of one image. InputError for a file that is not what `tag_items` wrote."""
     return read_record(
@@ -188,46 +171,32 @@ def read_saved(path: Path) -> dict[str, Any]:
     )
 
 
-def truly_present(item: Item, classes: Sequence[LabelClass]) -> list[int]:
-    """Class ids, ascending, that the truth of an item holds. InputError if it has none."""
-    return present(read_truth(item, len(classes) + 1))
-
-
-def read_parts(path: Path, classes: list[LabelClass], part: str) -> dict[str, list[int]] | None:
-    """Class ids by image of a file {"image_similarity": {image: [names]}, ...}; None for a file of another form."""
-    if path.suffix.lower() != ".json":
-        return None
-    content = read_json(path, "labels")
-    if not isinstance(content, dict) or not content or not set(content) <= {"image_similarity", "text_similarity"}:
-        return None
-    rows = content.get(part)
-    if not isinstance(rows, dict):
-        raise InputError(f"{path}: has no part {part!r}: expected {{image: [names]}} there")
-    known = ids_by_name(classes)
-    labels = {}
-    for name, words in rows.items():
-        wrong = [w for w in words if not isinstance(w, str) or w not in known] if isinstance(words, list) else [words]
-        if wrong:
-            raise InputError(f"{path}: image {name!r} has unknown class {str(wrong[0])[:100]!r}: expected one of "
-                             f"{', '.join(entry.name for entry in classes)}")  # fmt: skip
-        image = Path(name).stem if Path(name).suffix.lower() in (".jpg", ".png") else name
-        labels[image] = sorted({known[word] for word in words})
-    return labels
-
-
 def measure(settings: OpenVocabulary, items: Sequence[Item], classes: list[LabelClass]) -> dict[str, Any] | None:
     """Quality of OUT/labels.json where truth exists, written to OUT/labels_quality.json; None without truth."""
     out = Path(settings.out)
-    saved = json.loads((out / LABELS).read_text())
+    saved = read_json(out / LABELS, "labels")
     kept = [item for item in items if item.name in saved and item.label is not None]
     if not kept:
         return None
-    index = {entry.name: number for number, entry in enumerate(classes)}
-    truth = {item.name: [number - 1 for number in truly_present(item, classes)] for item in kept}
-    chosen = {item.name: [index[name] for name in saved[item.name]] for item in kept}
+    chosen = {item.name: list(saved[item.name]) for item in kept}
     scores = None
     if settings.tagging.source == "tagclip":
         scores = {item.name: read_saved(out / SCORES / f"{item.name}.json")["scores"] for item in kept}
-    found = quality(truth, chosen, [entry.name for entry in classes], scores)
-    write_json(out / "labels_quality.json", found)
+    return save_quality(out / "labels_quality.json", kept, classes, chosen, scores)
+
+
+def save_quality(
+    path: Path,
+    items: Sequence[Item],
+    classes: Sequence[LabelClass],
+    chosen: Mapping[str, Sequence[str]],
+    scores: Mapping[str, Sequence[float]] | None,
+) -> dict[str, Any]:
+    """Write and return how good the class names `chosen` for items are against their truth; scores of all classes."""
+    names = [entry.name for entry in classes]
+    truth = {item.name: [index - 1 for index in truly_present(item, classes)] for item in items}
+    found = quality(
+        truth, {name: [names.index(word) for word in words] for name, words in chosen.items()}, names, scores
+    )
+    write_json(path, found)
     return found

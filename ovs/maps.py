@@ -1,18 +1,18 @@
 """Open-vocabulary segmentation without labels: maps of all classes by CLIP, alone or joined with cross-attention."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from iseg.clip_maps.segment import find_by_clip, find_joined
+from iseg.clip_maps.joined import find_joined
+from iseg.clip_maps.segment import find_by_clip
 from iseg.clip_maps.source import ClipSource
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.loading import Loaded
+from iseg.evaluate.records import read_record
 from iseg.evaluate.run import Runner
 from iseg.files.export import write_json
 from iseg.state import ImageState
-from iseg.tagging.quality import quality
-from ovs.labels import read_record, truly_present
+from ovs.labels import save_quality
 from ovs.settings import OpenVocabulary, clip_words
 
 PRESENCE = "presence"
@@ -79,10 +79,7 @@ def measure_presence(settings: OpenVocabulary, run: Run) -> dict[str, Any] | Non
             saved[item.name] = read_record(path, {"alive": list, "scores": list}, what)
     if not saved:
         return None
-    names = [entry.name for entry in run.classes]
     items = [item for item in run.items if item.name in saved]
-    truth = {item.name: [number - 1 for number in truly_present(item, run.classes)] for item in items}
-    chosen = {name: [names.index(word) for word in content["alive"]] for name, content in saved.items()}
-    found = quality(truth, chosen, names, {name: content["scores"] for name, content in saved.items()})
-    write_json(Path(folder) / "presence_quality.json", found)
-    return found
+    chosen = {name: content["alive"] for name, content in saved.items()}
+    scores = {name: content["scores"] for name, content in saved.items()}
+    return save_quality(folder / "presence_quality.json", items, run.classes, chosen, scores)

@@ -11,7 +11,7 @@ from accelerate import PartialState
 from iseg.data.labels import read_labels
 from iseg.errors import InputError
 from iseg.evaluate import evaluate, exit_code, open_run
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.score import markdown, percent
 from iseg.files.export import write_json
 from ovs.labels import LABELS, make_labels, measure

@@ -9,13 +9,9 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-. "$root/ovs/environment.sh"
-
 task=voc
-case "${1:-}" in
-    "" | -*) ;;
-    *) task=$1; shift ;;
-esac
+. "$root/scripts/environment.sh"
+
 case "$task" in
     voc | context | coco) set -- --config "ovs/$task" --out "$root/runs/hyper/$task" "$@" ;;
     demo)

@@ -16,13 +16,9 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-. "$root/ovs/environment.sh"
-
 task=voc
-case "${1:-}" in
-    "" | -*) ;;
-    *) task=$1; shift ;;
-esac
+. "$root/scripts/environment.sh"
+
 suffix=""  # masks of each kind of maps have a folder of their own
 case " $* " in
     *" --maps clip "* | *" --maps=clip "*) [ "$task" != demo ] || suffix=-clip ;;

@@ -12,13 +12,9 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-. "$root/ovs/environment.sh"
-
 task=stuff
-case "${1:-}" in
-    "" | -*) ;;
-    *) task=$1; shift ;;
-esac
+. "$root/scripts/environment.sh"
+
 case "$task" in
     stuff) set -- --config regions/coco-stuff27 --out "$root/runs/regions/stuff" "$@" ;;
     cityscapes) set -- --config regions/cityscapes27 --out "$root/runs/regions/cityscapes" "$@" ;;

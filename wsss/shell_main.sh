@@ -12,13 +12,9 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+task=voc
 . "$root/scripts/environment.sh"
 
-task=voc
-case "${1:-}" in
-    "" | -*) ;;
-    *) task=$1; shift ;;
-esac
 case "$task" in
     voc | coco) set -- --config "wsss/$task" --out "$root/runs/wsss/$task" "$@" ;;
     demo)

@@ -12,13 +12,9 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+task=voc
 . "$root/scripts/environment.sh"
 
-task=voc
-case "${1:-}" in
-    "" | -*) ;;
-    *) task=$1; shift ;;
-esac
 case "$task" in
     voc) set -- --config wsss/train_voc --masks "$root/runs/wsss/voc_aug/masks" --out "$root/runs/wsss/train_voc" "$@" ;;
     coco) set -- --config wsss/train_coco --masks "$root/runs/wsss/coco/masks" --out "$root/runs/wsss/train_coco" "$@" ;;

@@ -11,7 +11,7 @@ from iseg.cli.inputs import list_items
 from iseg.cli.say import say
 from iseg.cli.settings import Job, read_job
 from iseg.cli.stop import Stop
-from iseg.cli.worker import LOG, ImageFailed, Worker
+from iseg.cli.worker import ImageFailed, Worker
 from iseg.data.items import Item
 from iseg.errors import printable
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FAILED, TERMINATED = 1, 143
 LONG = 3  # from so many images on, a terminal shows how far the work is
-MOST_IN_A_ROW = 10  # images that fail one after another for no fault of theirs: the next will too
 
 
 def run(arguments: list[str]) -> int:
@@ -50,6 +49,7 @@ def run(arguments: list[str]) -> int:
 def _run(job: Job, items: list[Item], several: bool, resume: bool) -> int:
     from iseg.cli.folder import Record, find_done, write_summary
     from iseg.cli.sharded import begin, end
+    from iseg.work.trouble import LOG
 
     items = begin(job, items)
     done = find_done(job, items) if resume else set()
@@ -79,7 +79,9 @@ def _run(job: Job, items: list[Item], several: bool, resume: bool) -> int:
 
 def _each(worker: Worker, items: list[Item], record: "Record", stop: Stop) -> None:
     """Segment images one after another and note what becomes of them."""
-    in_a_row = 0
+    from iseg.work.trouble import MOST_IN_A_ROW, InARow
+
+    in_a_row = InARow()
     with tqdm(items, unit="image", disable=len(items) < LONG or not sys.stderr.isatty()) as bar:
         for item in bar:
             if stop.asked:
@@ -91,12 +93,11 @@ def _each(worker: Worker, items: list[Item], record: "Record", stop: Stop) -> No
             except ImageFailed as error:
                 record.failed[item.name] = printable(error)
                 say(f"error: {error}", error=True)
-                in_a_row = 0 if error.own else in_a_row + 1
-                if in_a_row == MOST_IN_A_ROW:
+                if in_a_row.add(not error.own):
                     record.stopped = f"{MOST_IN_A_ROW} images in a row failed for no fault of theirs"
                     break
             else:
-                in_a_row = 0
+                in_a_row.add(False)
                 record.done.append(item.name)
                 say(line)
 

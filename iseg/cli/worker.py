@@ -1,6 +1,6 @@
 """One image at a time: read, segmented, saved; what is wrong with it is its own."""
 
-import traceback
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from iseg.results import Segmentation
     from iseg.tagging import Tagger
 
-LOG = "error.log"
+    Asked = tuple[str, NDArray[np.uint8], Prompt, NDArray[np.bool_] | None]  # name, image, prompt and its rough mask
 
 
 class ImageFailed(Exception):
@@ -38,7 +38,9 @@ class ImageFailed(Exception):
 
 
 class Worker:
-    """Segments images one by one; the model is loaded when the first image has been read.
+    """A worker (`iseg.work.worker`) for the settings of `iseg segment` and `iseg label`, one image after another.
+
+    The model is loaded when the first image has been read.
 
     Args:
         job: the settings.
@@ -47,10 +49,12 @@ class Worker:
     """
 
     def __init__(self, job: Job, stop: Stop | None = None, log: Path | None = None) -> None:
+        from iseg.work.worker import Worker as Segmenter
+
         self.job = job
         self._stop = stop
         self._log = log
-        self._model: ISeg | None = None
+        self._segmenter: Segmenter[Asked, Segmentation] = Segmenter(self._load, self._make)
         self._tagger: Tagger | None = None
         self._source: ClipSource | None = None
 
@@ -61,16 +65,16 @@ class Worker:
         """
         from iseg.cli.outputs import describe, save_results
         from iseg.files.images import read_image
+        from iseg.work.trouble import Failure, read_or_failure
 
-        try:
-            image = read_image(item.image)
-            prompt = self.job.prompt_for(item.image)
-        except (InputError, OSError, MemoryError) as error:
-            raise _failed(str(item.image), error) from None
+        read = read_or_failure(lambda: (read_image(item.image), self.job.prompt_for(item.image)))
+        if isinstance(read, Failure):
+            raise ImageFailed(read.of(str(item.image)))
+        image, prompt = read
         result = self.result(str(item.image), image, prompt)
         with self._stop.writing() if self._stop else nullcontext():
             try:
-                first = save_results(self.job, item, prompt, image, result, self._load().backbone)
+                first = save_results(self.job, item, prompt, image, result, self._segmenter.model.backbone)
             except InputError as error:
                 raise ImageFailed(str(error), own=False) from None
         return f"{item.image} -> {first}: {describe(result)}"
@@ -80,21 +84,24 @@ class Worker:
 
         Raises ImageFailed for what is wrong with this image, InputError for what would stop every other image too.
         """
-        from iseg.attempt import NoMemory, attempt
+        from iseg.work.trouble import Failure, read_or_failure
 
+        mask = read_or_failure(lambda: prompt.check((image.shape[0], image.shape[1])))
+        if isinstance(mask, Failure):
+            raise ImageFailed(mask.of(name))
+        _ = self._segmenter.model  # what is wrong with it is no image's trouble
         try:
-            mask = prompt.check((image.shape[0], image.shape[1]))
-        except (InputError, OSError, MemoryError) as error:
-            raise _failed(name, error) from None
-        model = self._load()
-        try:
-            return attempt(model.backbone, lambda: self._result(model, name, image, prompt, mask))
-        except NoMemory as error:
-            raise ImageFailed(f"{name}: not enough memory: try --device cpu or a smaller image") from error
-        except InputError as error:
-            raise _failed(name, error) from None
-        except Exception as error:
+            ((_, made),) = self._segmenter.each([(name, image, prompt, mask)])
+        except Exception as error:  # a data-set run ends here; of a folder or a stream the next image may do
             raise self._unexpected(name, error) from error
+        if isinstance(made, Failure):
+            raise ImageFailed(
+                f"{name}: not enough memory: try --device cpu or a smaller image" if made.memory else made.of(name)
+            )
+        return made
+
+    def _make(self, model: "ISeg", images: "Sequence[Asked]") -> "list[Segmentation]":
+        return [self._result(model, *asked) for asked in images]
 
     def _result(
         self, model: "ISeg", name: str, image: "NDArray[np.uint8]", prompt: Prompt, mask: "NDArray[np.bool_] | None"
@@ -115,12 +122,12 @@ class Worker:
 
     def _unexpected(self, name: str, error: Exception) -> ImageFailed:
         """An error of the code or the device: its trace goes to a file."""
-        from iseg.files.export import write_bytes
+        from iseg.work.trouble import keep_trace
 
         where = "its trace is not kept"
         if self._log is not None:
             try:
-                write_bytes(self._log, traceback.format_exc().encode(errors="backslashreplace"))
+                keep_trace(self._log)
                 where = f"the trace is in {self._log}"
             except InputError as unwritten:
                 where = f"its trace could not be kept: {unwritten}"
@@ -135,15 +142,14 @@ class Worker:
         return [vocabulary[index] for index in self._tagger.tag(image, vocabulary).chosen]
 
     def _load(self) -> "ISeg":
-        if self._model is None:
-            if self.job.note:
-                say(self.job.note, error=True)
-            self._model = load_model(self.job)
-            if self.job.settings.maps != "cross":
-                self._source = load_source(self.job)
-            elif self.job.vocabulary is not None:
-                self._tagger = load_tagger(self.job)
-        return self._model
+        if self.job.note:
+            say(self.job.note, error=True)
+        model = load_model(self.job)
+        if self.job.settings.maps != "cross":
+            self._source = load_source(self.job)
+        elif self.job.vocabulary is not None:
+            self._tagger = load_tagger(self.job)
+        return model
 
 
 def load_model(job: Job) -> "ISeg":
@@ -161,8 +167,3 @@ def load_tagger(job: Job) -> "Tagger":
     from iseg.tagging import tagger_for
 
     return tagger_for(job.row.name, job.settings.clip, job.settings.device)
-
-
-def _failed(name: str, error: Exception) -> ImageFailed:
-    message = str(error) or "not enough memory"
-    return ImageFailed(message if message.startswith(name) else f"{name}: {message}")

@@ -10,6 +10,7 @@ from iseg.recipe import Recipe
 from iseg.settings import find_config, parse_settings, parse_values, read_yaml
 
 Source = Literal["cross", "clip", "joined"]  # of first maps
+Way = Literal["bilinear", "bilateral", "joint_bilateral"]  # to the image's size
 LIMITS: dict[str, tuple[float, float]] = {
     "shortest_side": (16, 4096),
     "scale": (0.01, 10_000),
@@ -53,7 +54,8 @@ class ClipMaps:
             entropy-reduced mean with its iterations; or "none".
         timestep: of the pass that records the heads.
         iterations: of the entropy-reduced refinement, alone or joined; None = the recipe's.
-        upsample: maps to the image's size, "bilinear" or "bilateral", alone or joined; None = the recipe's.
+        upsample: maps to the image's size, alone or joined: "bilinear"; along the picture's edges by rows and columns
+            in turn ("bilateral", as the recipe's), or over a window ("joint_bilateral"); None = the recipe's.
         candidate: with `maps: joined`, classes whose CLIP map reaches this are asked the cross-attention for.
         agreement_threshold: with `maps: joined`, a class is alive if the mean of CLIP's map, where the refined map
             reaches half its maximum, lies above this.
@@ -83,7 +85,7 @@ class ClipMaps:
     refine: Literal["none", "heads", "entropy"] = "heads"
     timestep: int = 101
     iterations: int | None = None
-    upsample: Literal["bilinear", "bilateral"] | None = None
+    upsample: Way | None = None
     candidate: float = 0.3
     agreement_threshold: float = 0.3
     evidence_weight: float = 0.0
@@ -101,9 +103,14 @@ class ClipMaps:
             raise InputError(f"select is {self.select}: expected -1 for the last layer, -2 for the last but one, ...")
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe with the iterations and the upsampling in force."""
-        given = {"iterations": self.iterations, "upsample": self.upsample}
+        """The recipe with the iterations and the upsampling in force: bilinear for a window, which it does not know."""
+        upsample = "bilinear" if self.upsample == "joint_bilateral" else self.upsample
+        given = {"iterations": self.iterations, "upsample": upsample}
         return recipe.changed(**{key: value for key, value in given.items() if value is not None})
+
+    def way_up(self, recipe: Recipe) -> Way:
+        """How maps come to the image's size with a recipe."""
+        return self.upsample or recipe.upsample
 
     def changed(self, where: str, **settings: Any) -> "ClipMaps":
         """A copy with some settings replaced, checked as those of a file; `where` names their place in messages."""

@@ -1,8 +1,7 @@
 """CLIP as a source of first maps: image and class words -> coarse maps (CLIPer, arXiv 2411.13836)."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,11 +17,11 @@ from iseg.clip_maps.texts import clip_digest, kept_features, named_templates, ot
 from iseg.clip_maps.windows import Overlay, Window, averaged, scaled, windows
 from iseg.errors import InputError
 from iseg.files.images import ImageLike, read_image
-from iseg.tagging.load import load_clip, locate_clip
+from iseg.tagging.load import locate_clip
 from iseg.tagging.tagger import check_names
 from iseg.tagging.text import text_features
+from iseg.tagging.with_clip import LastTexts, load_with_settings
 
-KEPT_TEXTS = 8  # vocabularies whose text matrix is kept in memory
 WINDOWS_PER_PASS = 16
 MAX_PATCHES = 6_000  # the attention of ViT-L/14's 16 heads over them is 2.3 GB
 
@@ -62,44 +61,32 @@ class ClipSource:
                 raise InputError(f"{name} is {value}: expected a multiple of this CLIP's patch of {self.patch_size}")
         self.model, self.tokenizer, self.settings, self.digest = model, tokenizer, settings, digest
         self.templates = named_templates(settings.templates)
-        self._texts: OrderedDict[tuple[str, ...], Texts] = OrderedDict()
+        self._texts: LastTexts[Texts] = LastTexts()
 
     @classmethod
     def from_pretrained(
         cls, settings: ClipMaps | str = "clip_maps/photographs", model: str | None = None, device: str = "auto"
     ) -> "ClipSource":
-        """Load CLIP in float32.
-
-        Args:
-            settings: settings, or a configuration with a `clip_maps:` section.
-            model: CLIP in place of the settings' own: hub id or folder.
-            device: "auto" (cuda, mps, cpu) or a torch device.
-
-        Raises InputError for settings or a model that cannot be used.
-        """
-        chosen = settings if isinstance(settings, ClipMaps) else load_clip_maps(settings)
-        if model is not None:
-            chosen = replace(chosen, model=model)
-        return cls(*load_clip(chosen.model, device), chosen, clip_digest(locate_clip(chosen.model)))
+        """Load CLIP; a configuration needs a `clip_maps:` section. The rest is as in `load_with_settings`."""
+        clip, tokenizer, chosen = load_with_settings(settings, load_clip_maps, model, device)
+        return cls(clip, tokenizer, chosen, clip_digest(locate_clip(chosen.model)))
 
     def texts(self, names: Sequence[str]) -> Texts:
         """The text matrix of classes, each a name or several ("sofa|couch"); the last few are kept in memory.
 
         Raises InputError for no class, an empty or repeated name, and a word that the model does not know.
         """
-        key = tuple(names)
-        if key not in self._texts:
+
+        def make() -> Texts:
             classes = split_names(names)
             words = [name for each in classes for name in each]
             check_names(words, self.settings.known_words)
             background = other_words(self.settings.background, classes)
             features = self.word_features([*words, *background])
             matrix = coarse.text_matrix(features[: len(words)], features[len(words) :])
-            self._texts[key] = Texts(matrix, [len(each) for each in classes])
-            if len(self._texts) > KEPT_TEXTS:
-                self._texts.popitem(last=False)
-        self._texts.move_to_end(key)
-        return self._texts[key]
+            return Texts(matrix, [len(each) for each in classes])
+
+        return self._texts.of(tuple(names), make)
 
     def word_features(self, words: Sequence[str]) -> Tensor:
         """(C, D) float32 unit features of words on the model's device, from the disk where they were made before."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from iseg.clip_maps.segment import Found, find_by_clip, find_joined
+from iseg.clip_maps.joined import find_joined
+from iseg.clip_maps.segment import Found, find_by_clip
 from iseg.clip_maps.settings import Source, load_clip_maps
 from iseg.clip_maps.source import ClipSource
 from iseg.clip_maps.texts import split_names

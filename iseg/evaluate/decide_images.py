@@ -15,12 +15,13 @@ from iseg.data.items import IGNORE
 from iseg.data.read import read_label, read_stored
 from iseg.errors import InputError, echo
 from iseg.evaluate.metrics import ConfusionMatrix
-from iseg.evaluate.trouble import UNREADABLE, reason
 from iseg.files.export import write_image, write_json, write_mask
 from iseg.files.images import read_image
 from iseg.masks import Background
 from iseg.polish.decision import Band, apply_band, decide_again, evidence, margins
 from iseg.polish.steps import polish
+from iseg.work.attempt import reason
+from iseg.work.trouble import UNREADABLE
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from typing import Any
 
 from iseg.data.items import Item
 from iseg.errors import InputError
-from iseg.evaluate.config import AnyEvaluation, Evaluation, restored, variants
-from iseg.evaluate.job import Run, merge, start
+from iseg.evaluate.config import Evaluation, variants
+from iseg.evaluate.dataset_run import Run, merge
 from iseg.evaluate.loading import Outcome
+from iseg.evaluate.opening import start
 from iseg.evaluate.outputs import CONFIG, Outputs
+from iseg.evaluate.read_config import AnyEvaluation, restored
 from iseg.evaluate.regions import COUNTS, RegionEvaluation, report_regions
 from iseg.files.claim import FolderLock
 from iseg.files.shards import shard_folder

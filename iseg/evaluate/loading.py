@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iseg.attempt import reason
 from iseg.data.items import Item
 from iseg.data.read import read_pair
 from iseg.evaluate.config import Variant
 from iseg.evaluate.labels import RunLabels
 from iseg.evaluate.outputs import Outputs
-from iseg.evaluate.trouble import UNREADABLE
 from iseg.pipeline import ISeg
+from iseg.work.trouble import Failure, read_or_failure
 
 
 @dataclass
@@ -73,12 +73,10 @@ class Loader:
             return [], len(batch)
         loaded = []
         for item in batch:
-            try:
-                one = self._read(item)
-            except UNREADABLE as error:
-                self.outcome.failures[item.name] = reason(error)
-                continue
-            if one is None:
+            one = read_or_failure(partial(self._read, item))
+            if isinstance(one, Failure):
+                self.outcome.failures[item.name] = one.reason
+            elif one is None:
                 self.outcome.skipped.append(item.name)
             else:
                 loaded.append(one)

@@ -11,9 +11,9 @@ from iseg.data.classes import load_classes
 from iseg.data.items import Item
 from iseg.data.layout import read_names
 from iseg.errors import InputError, printable
-from iseg.evaluate.config import load_evaluation
 from iseg.evaluate.decide import decide_command
 from iseg.evaluate.job import evaluate
+from iseg.evaluate.read_config import load_evaluation
 from iseg.evaluate.report import sum_up
 from iseg.evaluate.score import save_summary, score_masks, table
 from iseg.evaluate.signals import Ended, end_at_once

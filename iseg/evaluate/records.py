@@ -1,5 +1,6 @@
 """One JSON file per image as the checkpoint of a run that is shared by processes."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,14 @@ from typing import Any
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from iseg.attempt import reason
 from iseg.data.items import Item
 from iseg.errors import InputError
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.signals import finish_first
 from iseg.files.export import write_json
+from iseg.work.trouble import Failure
 
-Work = Callable[[Sequence[Item]], Iterator[dict[str, Any] | InputError]]
+Work = Callable[[Sequence[Item]], Iterator[dict[str, Any] | Failure]]
 
 
 def make_records(run: Run, folder: Path, work: Work, done: str, desc: str) -> dict[str, str]:
@@ -44,8 +45,8 @@ def make_records(run: Run, folder: Path, work: Work, done: str, desc: str) -> di
         with finish_first(state.is_main_process) as asked:
             for item in tqdm(mine, desc=desc, unit="image", disable=None if state.is_main_process else True):
                 content = next(records)
-                if isinstance(content, InputError):
-                    failures[item.name] = reason(content)
+                if isinstance(content, Failure):
+                    failures[item.name] = content.reason
                 else:
                     write_json(folder / f"{item.name}.json", content)
                 if asked.number:
@@ -55,3 +56,15 @@ def make_records(run: Run, folder: Path, work: Work, done: str, desc: str) -> di
     for part in gather_object([failures]):  # also waits until every process is done
         all_failures |= part
     return dict(sorted(all_failures.items()))
+
+
+def read_record(path: Path, kinds: dict[str, type], what: str) -> dict[str, Any]:
+    """What a run wrote of one image: the values of `kinds`, each made of its kind.
+
+    Raises InputError, "not readable as `what`", for a file that holds anything else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: kind(content[key]) for key, kind in kinds.items()}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise InputError(f"{path}: not readable as {what}") from None

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iseg.ahead import read_ahead
-from iseg.attempt import memory_checked, reason
 from iseg.data.items import Item
 from iseg.data.read import read_label, read_stored
 from iseg.errors import InputError
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.matching import Counts, count_pairs
-from iseg.evaluate.trouble import UNREADABLE
 from iseg.pipeline import ISeg
 from iseg.regions import RegionSettings
+from iseg.work.trouble import Failure, read_or_failure
+from iseg.work.worker import Worker
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -36,33 +36,24 @@ def middle_square(image: NDArray[np.uint8], side: int, labels: bool) -> NDArray[
 
 def find_all(
     run: Run, side: int, ways: dict[str, RegionSettings], items: Sequence[Item]
-) -> Iterator[dict[str, Any] | InputError]:
+) -> Iterator[dict[str, Any] | Failure]:
     """{way: counts as [class, region, pixels], regions} of every item, or what is wrong with it."""
-    evaluation = run.evaluation
-    seg = ISeg.from_pretrained(
-        evaluation.model, evaluation.recipe, run.device, evaluation.dtype, evaluation.backbone, evaluation.vae
-    )
+    seg = run.load_model()
 
-    def read(item: Item) -> Pair | InputError:
-        try:
-            if item.label is None:
-                raise InputError("has no truth: give data.truth")
-            image, truth = read_stored(item.image), read_label(item.label, len(run.classes))
-            if truth.shape != image.shape[:2]:
-                raise InputError(f"{item.label}: is {truth.shape}, its image {image.shape[:2]}")
-            return middle_square(image, side, False), middle_square(truth, side, True)
-        except UNREADABLE as error:
-            return InputError(reason(error))
+    def read(item: Item) -> Pair:
+        if item.label is None:
+            raise InputError("has no truth: give data.truth")
+        image, truth = read_stored(item.image), read_label(item.label, len(run.classes))
+        if truth.shape != image.shape[:2]:
+            raise InputError(f"{item.label}: is {truth.shape}, its image {image.shape[:2]}")
+        return middle_square(image, side, False), middle_square(truth, side, True)
 
-    for pair in read_ahead(read, items, evaluation.readers):
-        if isinstance(pair, InputError):
-            yield pair
-            continue
-        try:
-            with memory_checked():
-                yield _find(seg, ways, pair, len(run.classes))
-        except InputError as error:
-            yield error
+    def find(_: ISeg, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+        return [_find(seg, ways, pair, len(run.classes)) for pair in pairs]
+
+    worker = Worker(lambda: seg, find)
+    for pair in read_ahead(lambda item: read_or_failure(lambda: read(item)), items, run.evaluation.readers):
+        yield from [pair] if isinstance(pair, Failure) else (made for _, made in worker.each([pair]))
 
 
 def _find(seg: ISeg, ways: dict[str, RegionSettings], pair: Pair, classes: int) -> dict[str, Any]:

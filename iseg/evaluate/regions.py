@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 from iseg.data.items import Item
 from iseg.errors import InputError
 from iseg.evaluate.config import Evaluation, computed
-from iseg.evaluate.job import Run, begin_shard, describe, finish_shard, start
+from iseg.evaluate.dataset_run import Run, begin_shard, finish_shard
 from iseg.evaluate.loading import Outcome
 from iseg.evaluate.matching import Counts, DatasetCounts, MatchedCounts
+from iseg.evaluate.opening import describe, start
 from iseg.evaluate.outputs import CONFIG
 from iseg.evaluate.records import make_records
 from iseg.evaluate.region_counts import find_all, read_counts
@@ -25,6 +26,7 @@ from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.regions import RegionSettings
 from iseg.settings import parse_settings
+from iseg.work.trouble import Failure
 
 COUNTS = "counts"
 
@@ -82,7 +84,7 @@ def evaluate_regions(evaluation: RegionEvaluation) -> int:
         held.callback(lock.close)
         begin_shard(run)
 
-        def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | InputError]:
+        def work(mine: Sequence[Item]) -> Iterator[dict[str, Any] | Failure]:
             return find_all(run, evaluation.side, ways, mine)
 
         failures = make_records(run, out / COUNTS, work, "cut into regions", "regions")

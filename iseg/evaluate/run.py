@@ -1,21 +1,16 @@
 """The data-set runner: one process's share of the images, tolerant of single bad ones."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from iseg.ahead import read_ahead
-from iseg.attempt import NoMemory, attempt, memory_checked, reason
 from iseg.data.classes import LabelClass
 from iseg.data.items import Item
-from iseg.errors import InputError
 from iseg.evaluate.config import Variant
 from iseg.evaluate.labels import RunLabels
 from iseg.evaluate.loading import Loaded, Loader, Outcome
@@ -25,15 +20,8 @@ from iseg.evaluate.signals import finish_first
 from iseg.pipeline import ISeg
 from iseg.results import Segmentation
 from iseg.solve import solve
-
-STOP_AFTER = 10  # failures to write in a row: the disk will not take the next one either
-
-
-class Trouble(NamedTuple):
-    """Why a batch could not be segmented, and whether it was for want of memory."""
-
-    reason: str
-    memory: bool
+from iseg.work.trouble import MOST_IN_A_ROW, Failure, InARow, made_or_failure
+from iseg.work.worker import Worker
 
 
 class Runner:
@@ -66,9 +54,8 @@ class Runner:
         self.groups: dict[str, list[tuple[Variant, Outputs]]] = defaultdict(list)
         for variant, folder in outputs:
             self.groups[variant.recipe.pass_key(["any"])].append((variant, folder))
-        self.most = sys.maxsize  # images at once that memory allows, as far as is known
         self._writes: list[tuple[str, Future[None]]] = []
-        self._failed_writes = 0
+        self._failed_writes = InARow()
 
     def run(self, batches: Sequence[Sequence[Item]], show: bool) -> Outcome:
         """Work through batches of items; a batch is computed whole if any of its masks is missing.
@@ -83,8 +70,11 @@ class Runner:
             tqdm(total=total, desc="segment", unit="image", disable=None if show else True) as bar,
             finish_first(show) as asked,
         ):
+            worker = Worker[Loaded, None](lambda: self.seg, lambda _, loaded: self._make(loaded, writer))
             for loaded, size in read_ahead(self.loader.load, batches, self.readers):
-                self._segment(loaded, writer)
+                for one, made in worker.each(loaded):
+                    if isinstance(made, Failure):
+                        self.outcome.failures[one.item.name] = made.reason
                 bar.update(size)
                 if not np.isnan(self.running.mean_iou()):
                     bar.set_postfix(mIoU=f"{100 * self.running.mean_iou():.1f}")
@@ -94,44 +84,15 @@ class Runner:
         asked.obey()
         return self.outcome
 
-    def _segment(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
-        """Segment a batch: in halves where memory does not take it, one by one where an image spoils the others."""
-        waiting, singly, allowed = list(loaded), 0, self.most
-        while waiting:
-            part = waiting[: 1 if singly else self.most]
-            trouble = self._attempt(part, writer)
-            if trouble and len(part) > 1:
-                if trouble.memory:
-                    self.most = len(part) // 2
-                    tqdm.write(f"not enough memory for {len(part)} images at once: {self.most} are tried", sys.stderr)
-                else:
-                    singly = len(part)
-                continue
-            if trouble:
-                self.outcome.failures[part[0].item.name] = trouble.reason
-                if trouble.memory:  # it is this image that is too large, not the number of them
-                    self.most = allowed
-            waiting, singly = waiting[len(part) :], max(0, singly - 1)
-
-    def _attempt(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> Trouble | None:
-        """Segment images at once. Returns what an image or memory is to blame for; anything else is raised."""
-
-        def work() -> None:
-            named = [one for one in loaded if one.class_ids]
-            for one in loaded:
-                if not one.class_ids:
-                    self._save_empty(one, writer)
-            if named:
-                self._segment_together(named, writer)
-
-        try:
-            attempt(self.seg.backbone, work, again=len(loaded) == 1)
-            return None
-        except InputError as error:
-            trouble = Trouble(reason(error), isinstance(error, NoMemory))
-        if trouble.memory and torch.cuda.is_available():  # the exception is gone, and with it what it kept alive
-            torch.cuda.empty_cache()
-        return trouble
+    def _make(self, loaded: Sequence[Loaded], writer: ThreadPoolExecutor) -> Sequence[None]:
+        """Segment images at once and give the masks to the writer."""
+        named = [one for one in loaded if one.class_ids]
+        for one in loaded:
+            if not one.class_ids:
+                self._save_empty(one, writer)
+        if named:
+            self._segment_together(named, writer)
+        return [None for _ in loaded]
 
     def _segment_together(self, loaded: list[Loaded], writer: ThreadPoolExecutor) -> None:
         """Recipes that share a pass share it; those that share no more than the resized image share its latents."""
@@ -181,13 +142,11 @@ class Runner:
 
     def _finish_writes(self) -> None:
         for name, write in self._writes:
-            try:
-                with memory_checked():
-                    write.result()
-                self._failed_writes = 0
-            except InputError as error:
-                self.outcome.failures[name] = reason(error)
-                self._failed_writes += not isinstance(error, NoMemory)
-                if self._failed_writes == STOP_AFTER:
-                    self.outcome.stopped = f"stopped: {STOP_AFTER} masks in a row could not be written: {error}"
+            written = made_or_failure(write.result)
+            if written is None:
+                self._failed_writes.add(False)
+                continue
+            self.outcome.failures[name] = written.reason
+            if not written.memory and self._failed_writes.add(True):
+                self.outcome.stopped = f"stopped: {MOST_IN_A_ROW} masks in a row could not be written: {written.reason}"
         self._writes.clear()

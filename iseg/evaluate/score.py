@@ -11,15 +11,14 @@ import numpy as np
 from tqdm import tqdm
 
 from iseg.ahead import read_ahead
-from iseg.attempt import reason
 from iseg.data.classes import LabelClass
 from iseg.data.items import Item
 from iseg.data.labels import present
 from iseg.data.read import read_label, read_truth
 from iseg.errors import InputError
 from iseg.evaluate.metrics import ConfusionMatrix
-from iseg.evaluate.trouble import UNREADABLE
 from iseg.files.export import write_bytes, write_json
+from iseg.work.trouble import Failure, read_or_failure
 
 READERS = 4
 BACKGROUND = "background"
@@ -93,18 +92,15 @@ def score_masks(masks: Path, items: Iterable[Item], num_classes: int, readers: i
     score = Score(ConfusionMatrix(num_classes))
     items = list(items)
 
-    def attempt(item: Item) -> ConfusionMatrix | str | None:
-        try:
-            return count(item, masks / f"{item.name}.png", num_classes)
-        except UNREADABLE as error:
-            return reason(error)
+    def attempt(item: Item) -> ConfusionMatrix | Failure | None:
+        return read_or_failure(lambda: count(item, masks / f"{item.name}.png", num_classes))
 
     outcomes = tqdm(read_ahead(attempt, items, readers), total=len(items), desc="score", unit="image", disable=None)
     for item, outcome in zip(items, outcomes, strict=True):
         if outcome is None:
             score.skipped.append(item.name)
-        elif isinstance(outcome, str):
-            score.failures[item.name] = outcome
+        elif isinstance(outcome, Failure):
+            score.failures[item.name] = outcome.reason
         else:
             score.confusion += outcome
             score.images += 1

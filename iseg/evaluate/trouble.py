@@ -1,34 +1,15 @@
-"""What ends a run: errors of the code, not of an image (`UNREADABLE`) or of memory (`iseg.attempt`)."""
+"""What ends a run: errors of the code, not of an image or of memory (`iseg.work.trouble`)."""
 
-import struct
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
-from PIL import Image
-
-from iseg.attempt import reason
 from iseg.errors import InputError
-from iseg.files.export import write_bytes
+from iseg.work.attempt import reason
+from iseg.work.trouble import LOG, UNREADABLE, keep_trace
 
-LOG = "error.log"
-# What decoders raise on broken files. TypeError, AttributeError, AssertionError, NameError are the code's.
-UNREADABLE = (
-    InputError,
-    MemoryError,
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-    cv2.error,
-    Image.DecompressionBombError,
-)
+__all__ = ["LOG", "UNREADABLE", "CodeError", "logged", "reason"]
 
 
 class CodeError(Exception):
@@ -43,10 +24,9 @@ def logged(folder: Path) -> Iterator[None]:
     except (InputError, CodeError):
         raise
     except Exception as error:
-        trace = traceback.format_exc()
-        path = folder / LOG
+        path, trace = folder / LOG, traceback.format_exc()
         try:
-            write_bytes(path, trace.encode())
+            keep_trace(path)
             where = f"the trace is in {path}"
         except InputError as unwritten:
             where = f"{unwritten}; the trace:\n{trace}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from iseg.backbones.seam import Backbone
 from iseg.errors import InputError, echo
 from iseg.evaluate.config import Evaluation, Variant
-from iseg.evaluate.job import Run
+from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.loading import Loaded
 from iseg.evaluate.outputs import Outputs
 from iseg.evaluate.run import Runner

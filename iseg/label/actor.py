@@ -19,10 +19,9 @@ from iseg.errors import InputError, printable
 from iseg.files.images import decoding, read_image
 from iseg.label import rows, store
 from iseg.label.source import PROMPTS
+from iseg.work.trouble import MOST_IN_A_ROW, Failure, InARow, read_or_failure
 
 READERS = 4
-MOST_IN_A_ROW = 10  # images that fail one after another for no fault of theirs: the next will too
-IMAGE = "image"  # column of the images' bytes, where they are kept for tars
 
 
 @dataclass
@@ -53,20 +52,21 @@ class ImageRows:
     def __init__(self, job: Job, base: str) -> None:
         self.job, self.base = job, base
         self.worker = Worker(job)
-        self._in_a_row = 0
+        self._in_a_row = InARow()
 
     def fetch(self, row: Mapping[str, Any]) -> Fetched:
         """Read and decode; whatever is wrong with an image is told in its row."""
         uri = row["uri"]
-        try:
+
+        def read() -> Fetched:
             if not isinstance(uri, str) or not uri:
                 raise InputError("has no uri")
             data = store.read(store.join(self.base, uri))
             with decoding(uri), Image.open(io.BytesIO(data)) as opened:
                 return Fetched(data, read_image(opened))
-        except Exception as error:  # stores raise what they like
-            message = printable(error) or type(error).__name__
-            return Fetched(error=message if uri and str(uri) in message else f"{uri}: {message}")
+
+        fetched = read_or_failure(read, Exception)  # stores raise what they like
+        return Fetched(error=printable(fetched.of(str(uri)))) if isinstance(fetched, Failure) else fetched
 
     def row(self, row: Mapping[str, Any], fetched: Fetched) -> dict[str, Any]:
         """Segment. Raises InputError for what would stop every other image too."""
@@ -80,11 +80,10 @@ class ImageRows:
         except InputError as error:
             return rows.empty(name, printable(error), size)
         except ImageFailed as error:
-            self._in_a_row = 0 if error.own else self._in_a_row + 1
-            if self._in_a_row == MOST_IN_A_ROW:
+            if self._in_a_row.add(not error.own):
                 raise InputError(f"{MOST_IN_A_ROW} images in a row failed for no fault of theirs: {error}") from None
             return rows.empty(name, printable(error), size)
-        self._in_a_row = 0
+        self._in_a_row.add(False)
         return rows.encode(name, made, time.perf_counter() - begun)
 
     def _prompt(self, row: Mapping[str, Any]) -> Prompt:
@@ -112,12 +111,12 @@ class Labeller:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         made = list(self._rows(batch.to_pylist()))
-        schema = rows.SCHEMA.append(pa.field(IMAGE, pa.binary())) if self.keep else rows.SCHEMA
+        schema = rows.SCHEMA.append(pa.field(rows.IMAGE, pa.binary())) if self.keep else rows.SCHEMA
         return pa.Table.from_pylist(made, schema=schema)
 
     def _rows(self, given: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for row, fetched in zip(given, read_ahead(self.worker.fetch, given, READERS), strict=True):
             made = self.worker.row(row, fetched)
             if self.keep:
-                made[IMAGE] = fetched.data
+                made[rows.IMAGE] = fetched.data
             yield made

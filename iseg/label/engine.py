@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from iseg.errors import InputError, printable
 
@@ -40,7 +41,10 @@ def connected(address: str | None) -> Iterator[dict[str, float]]:
     ours = not ray.is_initialized()
     if ours:
         _start(address)
-    DataContext.get_current().enable_progress_bars = False
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    if hasattr(context, "use_datasource_v2"):  # Ray 2.60 would start a pool of actors to read the ends of a few files
+        context.use_datasource_v2 = False
     try:
         yield ray.cluster_resources()
     finally:
@@ -52,7 +56,7 @@ def _start(address: str | None) -> None:
     """Start or join Ray, without its own prints. On a busy machine its parts may not find each other in time: again."""
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     for attempt in range(STARTS):
         try:
             if address is None:

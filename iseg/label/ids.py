@@ -28,6 +28,16 @@ def digests(names: Iterable[Any], salt: int = 0) -> NDArray[np.uint64]:
     return np.frombuffer(raw, ">u8").astype(np.uint64)
 
 
+def drop_done(batch: Any, done: Any, salt: int) -> Any:
+    """The rows of a batch that are not done."""
+    import ray
+
+    known = ray.get(done) if isinstance(done, ray.ObjectRef) else done
+    mine = digests(batch["id"].to_pylist(), salt)
+    place = np.minimum(np.searchsorted(known, mine), len(known) - 1)
+    return batch.filter(pa.array(known[place] != mine))
+
+
 def check_ids(dataset: Any) -> tuple[NDArray[np.uint64], int]:
     """Sorted digests of a manifest's ids, and a salt with which no two ids share one: they stand for the ids then.
 

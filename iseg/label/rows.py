@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from iseg.errors import InputError
 from iseg.extras import import_extra
-from iseg.results import Segmentation
+
+if TYPE_CHECKING:  # those who write rows load no model
+    from iseg.results import Segmentation
 
 FOLDER = "rows"  # below TARGET
+IMAGE = "image"  # column of the images' bytes, where they are kept for tars
 META = b"iseg"  # key of the files' metadata
 SCHEMA = pa.schema(
     [
@@ -29,7 +32,7 @@ SCHEMA = pa.schema(
 )
 
 
-def encode(name: str, result: Segmentation, seconds: float) -> dict[str, Any]:
+def encode(name: str, result: "Segmentation", seconds: float) -> dict[str, Any]:
     """The row of an image."""
     coco_mask = import_extra("pycocotools.mask", "ray", "iseg label")
     rle, scores = [], []

@@ -22,7 +22,7 @@ from iseg.files.claim import FolderLock
 from iseg.label import store
 from iseg.label.actor import ImageRows, Labeller, RowWorker
 from iseg.label.engine import connected, share
-from iseg.label.ids import check_ids, digests, drop_repeated, read_written
+from iseg.label.ids import check_ids, drop_done, drop_repeated, read_written
 from iseg.label.options import Options
 from iseg.label.source import open_source
 from iseg.label.write import Writer
@@ -95,7 +95,7 @@ def _stream(
     from ray.data import ActorPoolStrategy
 
     if len(done):
-        source = source.map_batches(_fresh, batch_format="pyarrow", fn_kwargs={"done": ray.put(done), "salt": salt})
+        source = source.map_batches(drop_done, batch_format="pyarrow", fn_kwargs={"done": ray.put(done), "salt": salt})
     return (
         source.repartition(target_num_rows_per_block=options.batch_size, strict=True)
         .map_batches(
@@ -109,17 +109,6 @@ def _stream(
         )
         .repartition(target_num_rows_per_block=options.rows_per_file, strict=True)
     )
-
-
-def _fresh(batch: Any, done: Any, salt: int) -> Any:
-    """The rows of a batch that are not done."""
-    import pyarrow as pa
-    import ray
-
-    known = ray.get(done) if isinstance(done, ray.ObjectRef) else done
-    mine = digests(batch["id"].to_pylist(), salt)
-    place = np.minimum(np.searchsorted(known, mine), len(known) - 1)
-    return batch.filter(pa.array(known[place] != mine))
 
 
 def _consume(stream: Any, images: int, kept: int) -> Report:

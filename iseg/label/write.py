@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from iseg.files.export import encode_mask
 from iseg.label import rows, store
-from iseg.label.actor import IMAGE
 
 MASKS, TARS = "masks", "tars"  # folders below TARGET
 
@@ -42,7 +41,7 @@ class Writer:
                 )
         if self.tars:
             store.write(f"{store.join(self.target, TARS)}/{name}.tar", tar(batch))
-        table = batch.drop_columns([IMAGE]) if IMAGE in batch.column_names else batch
+        table = batch.drop_columns([rows.IMAGE]) if rows.IMAGE in batch.column_names else batch
         store.write(f"{store.join(self.target, rows.FOLDER)}/{name}.parquet", rows.to_bytes(table, self.about))
         return pa.table({"rows": [batch.num_rows], "failed": [batch.num_rows - batch["error"].null_count]})
 
@@ -73,7 +72,7 @@ def tar(batch: pa.Table) -> bytes:
             taken.add(key)
             about = {"id": row["id"], "classes": row["classes"], "scores": row["scores"]}
             for suffix, data in (
-                (image_suffix(row[IMAGE]), row[IMAGE]),
+                (image_suffix(row[rows.IMAGE]), row[rows.IMAGE]),
                 ("mask.png", encode_mask(rows.decode(row))),
                 ("json", json.dumps(about).encode()),
             ):

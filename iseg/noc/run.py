@@ -3,6 +3,7 @@
 import json
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from iseg.errors import InputError, echo
 from iseg.evaluate import outputs
 from iseg.evaluate.report import sum_up
 from iseg.evaluate.signals import finish_first
-from iseg.evaluate.trouble import reason
 from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
 from iseg.noc.objects import find_images, read_objects
@@ -24,6 +24,7 @@ from iseg.noc.report import noc_table, read_results, summarize, write_report
 from iseg.pipeline import ISeg
 from iseg.recipe import Recipe
 from iseg.shards import in_shard
+from iseg.work.trouble import Failure, made_or_failure
 
 CONFIG = "config.yaml"
 RECORDS = "records"
@@ -126,10 +127,9 @@ def _play_all(run: ClickRun, items: list[Item]) -> dict[str, str]:
     needed: list[int] = []
     with finish_first() as asked, tqdm(items, desc="clicks", unit="image", disable=None) as bar:
         for item in bar:
-            try:
-                record = _play_image(run, seg, item)
-            except InputError as error:
-                failures[item.name] = reason(error)
+            record = made_or_failure(partial(_play_image, run, seg, item))
+            if isinstance(record, Failure):
+                failures[item.name] = record.reason
             else:
                 write_json(run.record(item.name), record)
                 lead = [each for each in read_results(item.name, record) if each.decision == run.decisions[0]]

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from iseg.data.items import IGNORE
 from iseg.errors import InputError
 from iseg.masks import Background, label_map
-
-IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -81,4 +80,4 @@ def apply_band(labels: Tensor, scores: Tensor, sure: Tensor, band: Band) -> Tens
     else:
         best = scores.float().amax(0)
         undecided = (best > band.low) & (best < band.high)
-    return labels.masked_fill(undecided, IGNORED)
+    return labels.masked_fill(undecided, IGNORE)

@@ -12,10 +12,10 @@ from iseg.polish.pamr import pamr
 from iseg.polish.superpixels import superpixels
 from iseg.upsample import joint_bilateral, small_picture, upsampling_stride
 
-GRID, LONGEST = 64, 512  # cells of the longer side, pixels at which "bilateral" works
+GRID, LONGEST = 64, 512  # cells of the longer side, pixels at which "joint_bilateral" works
 
 
-def bilateral(maps: Tensor, picture: Tensor) -> Tensor:
+def to_edges(maps: Tensor, picture: Tensor) -> Tensor:
     """Maps (K, H, W) -> (K, H, W) float32: averaged on a grid of 64 cells, then joint bilateral upsampling."""
     height, width = picture.shape[1:]
     scale = min(1.0, GRID / max(height, width))
@@ -29,7 +29,7 @@ STEPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "pamr": pamr,
     "crf": crf,
     "superpixels": superpixels,
-    "bilateral": bilateral,
+    "joint_bilateral": to_edges,
 }
 
 

@@ -1,8 +1,7 @@
 """TagCLIP (arXiv 2312.12828): image and class words -> which of the classes the image holds."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,11 +13,10 @@ from transformers import CLIPModel, PreTrainedTokenizerBase
 from iseg.errors import InputError, echo
 from iseg.files.images import ImageLike, read_image
 from iseg.tagging import scores, text, vision
-from iseg.tagging.load import load_clip
 from iseg.tagging.settings import TagClip, load_tagging
+from iseg.tagging.with_clip import LastTexts, load_with_settings
 
 CROPS_PER_PASS = 16
-KEPT_TEXTS = 8  # class sets whose text features are kept
 # The attention of a block grows with the square of the patches: with ViT-B/16 this many take 2.9 GB, 1.0 GB of it the
 # model and what Python loads (measured with tests/tagging/clip_peak.py, float32 on the CPU).
 MAX_PATCHES = 10_000
@@ -57,7 +55,7 @@ class Tagger:
         self.patch_size: int = config.patch_size
         self.image_size: int = config.image_size
         self.templates = text.read_templates(settings.templates)
-        self._texts: OrderedDict[tuple[str, ...], Tensor] = OrderedDict()
+        self._texts: LastTexts[Tensor] = LastTexts()
 
     @classmethod
     def from_pretrained(
@@ -66,19 +64,8 @@ class Tagger:
         model: str | None = None,
         device: str | torch.device = "auto",
     ) -> "Tagger":
-        """Load CLIP in float32.
-
-        Args:
-            settings: settings, or a configuration with a `tagging:` section.
-            model: CLIP in place of the settings' own: hub id or folder.
-            device: "auto" (cuda, mps, cpu) or a torch device.
-
-        Raises InputError for settings or a model that cannot be used.
-        """
-        chosen = settings if isinstance(settings, TagClip) else load_tagging(settings)
-        if model is not None:
-            chosen = replace(chosen, model=model)
-        return cls(*load_clip(chosen.model, device), chosen)
+        """Load CLIP; a configuration needs a `tagging:` section. The rest is as in `load_with_settings`."""
+        return cls(*load_with_settings(settings, load_tagging, model, device))
 
     def texts(self, names: Sequence[str]) -> Tensor:
         """Text features (C, D) of the classes and then of the background words; the last few class sets are kept.
@@ -91,12 +78,7 @@ class Tagger:
             taken = {name.lower() for name in names}
             background = [word for word in dict.fromkeys(background) if word.lower() not in taken]
         key = (*names, *background)
-        if key not in self._texts:
-            self._texts[key] = text.text_features(self.model, self.tokenizer, key, self.templates)
-            if len(self._texts) > KEPT_TEXTS:
-                self._texts.popitem(last=False)
-        self._texts.move_to_end(key)
-        return self._texts[key]
+        return self._texts.of(key, lambda: text.text_features(self.model, self.tokenizer, key, self.templates))
 
     @torch.inference_mode()
     def tag(self, image: ImageLike, names: Sequence[str]) -> Tags:

@@ -12,8 +12,9 @@ from iseg.data import open_items
 from iseg.data.classes import load_classes
 from iseg.data.items import Item
 from iseg.errors import InputError
-from iseg.evaluate.config import Evaluation, load_evaluation, variants
+from iseg.evaluate.config import Evaluation, variants
 from iseg.evaluate.outputs import Outputs
+from iseg.evaluate.read_config import load_evaluation
 from iseg.evaluate.run import Runner
 from scripts.bench.case import Case, unet_of
 from scripts.bench.peaks import kernel_seconds, profiled, synchronize

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from iseg import ISeg
 from iseg.clip_maps import load_clip_maps
-from iseg.clip_maps.segment import candidates, decide_joined
+from iseg.clip_maps.joined import candidates, decide_joined
 from iseg.clip_maps.settings import ClipMaps
 from iseg.clip_maps.source import ClipSource
 from iseg.errors import InputError
@@ -91,7 +91,7 @@ def choose(scenes: int, out: Path) -> None:
             found.append({**changes, **measure(records, replace(chosen, **changes), seg.recipe)})
     found.sort(key=lambda row: -row["miou"])
     for row in tqdm(found[:FINAL], desc="along edges", disable=None):
-        changes = {key: row[key] for key in ("candidate", *GRID)} | {"upsample": "bilateral"}
+        changes = {key: row[key] for key in ("candidate", *GRID)} | {"upsample": "joint_bilateral"}
         records = list(
             recorded(seg, replace(settings, candidate=row["candidate"]), scenes, folder(out, row["candidate"]))
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from iseg.data.classes import load_classes
 from iseg.data.labels import read_labels
-from iseg.evaluate.config import load_evaluation
+from iseg.evaluate.read_config import load_evaluation
 from iseg.tagging import load_tagging, read_vocabulary
 from scripts.fuzz.case import Case, segment
 from scripts.fuzz.images import good_image, write

@@ -5,7 +5,19 @@ import pytest
 import torch
 from PIL import Image
 
-from iseg.clip_maps import ClipMaps, ClipSource, coarse, decision, fusion, load_clip_maps, product, segment, source
+from iseg.clip_maps import (
+    ClipMaps,
+    ClipSource,
+    coarse,
+    decision,
+    edges,
+    fusion,
+    joined,
+    load_clip_maps,
+    product,
+    segment,
+    source,
+)
 from iseg.clip_maps.texts import kept_features, other_words, split_names
 from iseg.errors import InputError
 from iseg.results import Segmentation
@@ -113,13 +125,20 @@ def test_maps_follow_the_picture_where_asked_to(tiny, scene):
     blob = (-((rows * 90 / 16 - 40) ** 2 + (columns * 140 / 16 - 60) ** 2) / (2 * 20**2)).exp()[None]
     truth = torch.from_numpy(scene[..., 0] == 200)
     shares = {}
-    for upsample in ("bilinear", "bilateral"):
+    for upsample in ("bilinear", "bilateral", "joint_bilateral"):
         settings = ClipMaps(refine="none", score_threshold=0.1, background_threshold=0.5, upsample=upsample)
         found = segment.find_by_clip(tiny, tiny.set_image(scene), blob, ["cat"], settings, tiny.recipe)
         mask = torch.from_numpy(found.result.mask) == 1
         shares[upsample] = ((mask & truth).sum() / (mask | truth).sum()).item()
-        assert settings.recipe(tiny.recipe).upsample == upsample
-    assert shares["bilateral"] > shares["bilinear"]
+        assert settings.way_up(tiny.recipe) == upsample
+    assert min(shares["bilateral"], shares["joint_bilateral"]) > shares["bilinear"]
+    guide = edges.guide_of(tiny.set_image(scene), tiny.recipe)
+    rows_and_columns, window = (
+        edges.along_edges(blob, guide, ClipMaps(upsample=way), tiny.recipe) for way in ("bilateral", "joint_bilateral")
+    )
+    assert rows_and_columns.shape == window.shape == (1, 90, 140)
+    assert not torch.equal(rows_and_columns, window)
+    assert ClipMaps(upsample="joint_bilateral").recipe(tiny.recipe).upsample == "bilinear"  # which knows no window
     assert ClipMaps().recipe(tiny.recipe) is tiny.recipe
 
 
@@ -138,7 +157,7 @@ def test_evidence_decides_between_classes_and_leaves_the_background():
     mask = np.random.default_rng(6).integers(0, 2, (20, 30), np.uint8) * 7
     result = Segmentation(mask, ["a", "b", "c"], maps, maps)
     weights = np.array([0.4, 0.8, 0.5], np.float32)
-    labels = segment.weighed(result, weights, [7, 3, 9])
+    labels = joined.weighed(result, weights, [7, 3, 9])
     expected = np.array([7, 3, 9])[np.argmax(result.scores * weights[:, None, None], 0)]
     assert np.array_equal(labels, np.where(mask > 0, expected, 0))
     assert set(np.unique(labels)) == {0, 3, 7, 9}

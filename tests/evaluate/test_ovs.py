@@ -260,7 +260,7 @@ def test_the_truth_as_upper_bound_and_all_classes(tmp_path, config, capsys):
         ({name: ["cat"] for name in NAMES[1:]}, "has no labels for 1 of 5 images: 2007_000000"),
         ({**{name: ["cat"] for name in NAMES}, NAMES[2]: ["unicorn"]}, "unknown class 'unicorn'"),
         ({"image_similarity": {NAMES[0]: ["unicorn"]}}, "unknown class 'unicorn'"),
-        ({"image_similarity": {NAMES[0]: [["cat"]]}}, "unknown class"),
+        ({"image_similarity": {NAMES[0]: [["cat"]]}}, "expected a list of class names"),
         ("[" * 100_000, "not readable"),
         ({"text_similarity": {}}, "has no part 'image_similarity'"),
         ("{", "not readable"),

@@ -13,6 +13,7 @@ import yaml
 from fake_data import fake_run, make_voc
 from fake_model import install, undo_install
 from process_environment import ENVIRONMENT, ROOT
+from run_files import files
 
 from iseg.cli import main as iseg
 from iseg.evaluate import main
@@ -43,17 +44,6 @@ def config(tmp_path):
     path = tmp_path / "fake.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """All that a run leaves, except how it was run and what shards leave of their own."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.name not in ("config.yaml", "tagging.yaml")
-        and not {".lock", "shards"} & set(path.relative_to(folder).parts)
-    }
 
 
 def test_shards_of_a_run_with_variants_are_the_run(tmp_path, config, capsys):

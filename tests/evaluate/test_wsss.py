@@ -15,7 +15,8 @@ from fake_data import fake_run, make_voc
 
 from iseg.backbones.table import load_row
 from iseg.evaluate import main
-from iseg.evaluate.config import Evaluation, load_evaluation
+from iseg.evaluate.config import Evaluation
+from iseg.evaluate.read_config import load_evaluation
 from iseg.recipe import load_recipe
 
 ROOT = process_environment.ROOT

@@ -12,6 +12,11 @@ ENVIRON = {
     **LOOPBACK,
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "OMP_NUM_THREADS": "1",
+    # a machine whose port is closed is dead after five looks, one that is slow to answer only after 50 s, as ever
+    "RAY_health_check_period_ms": "300",
+    # processes that wait for work stay for the next test: to start one takes a core a second or two
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
+    "RAY_num_workers_soft_limit": "16",
     "no_proxy": "localhost,127.0.0.1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",

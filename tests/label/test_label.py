@@ -168,7 +168,7 @@ label(Options(sys.argv[1], sys.argv[2], 3, 1.0, batch_size=4, rows_per_file=8), 
 
 
 def test_the_driver_is_killed_then_a_worker(cluster, tmp_path):
-    source, out = manifest(tmp_path / "list.csv.parquet", ["wait 0.1"] * 160), tmp_path / "out"
+    source, out = manifest(tmp_path / "list.csv.parquet", ["wait 0.05"] * 160), tmp_path / "out"
     command = [sys.executable, "-c", DRIVER, str(source), str(out), cluster.address]
     driver = subprocess.Popen(command, env={**ENVIRONMENT, **os.environ})
     until = time.monotonic() + 300
@@ -180,15 +180,19 @@ def test_the_driver_is_killed_then_a_worker(cluster, tmp_path):
     assert 24 <= kept < 120  # written while the actors work, though they leave a single CPU
 
     def remove() -> None:
-        while len(list(out.glob("rows/*.parquet"))) < 6:
+        until = time.monotonic() + 120
+        while len(list(out.glob("rows/*.parquet"))) < 6 and time.monotonic() < until:
             time.sleep(0.05)
         cluster.remove_node(node, allow_graceful=False)
+        removed.append(len(list(out.glob("rows/*.parquet"))))
 
+    removed: list[int] = []
     node = sorted(cluster.worker_nodes, key=str)[0]
     killer = threading.Thread(target=remove)
     killer.start()
     report = run(source, out)
-    killer.join()
+    killer.join(timeout=60)
+    assert 6 <= removed[0] < 20  # while there was work left
     assert report.kept >= kept
     assert ids(out) == sorted(f"i{number}" for number in range(160))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from iseg.errors import InputError
 from iseg.polish.pamr import COMPASS, CONTRAST, EPSILON, affinity, pamr
-from iseg.polish.steps import bilateral, polish
+from iseg.polish.steps import polish, to_edges
 from iseg.polish.superpixels import region_means
 from iseg.upsample import joint_bilateral
 
@@ -86,11 +86,11 @@ def test_region_means_are_those_of_each_region():
             assert torch.allclose(means[k][inside], maps[k][inside].mean())
 
 
-def test_bilateral_is_the_upsampling_of_the_grid():
+def test_joint_bilateral_is_the_upsampling_of_the_grid():
     """A picture that is a grid already is only smoothed along its own colours."""
     maps, picture = example(4)
-    assert torch.allclose(bilateral(maps, picture), joint_bilateral(maps, picture), atol=1e-6)
-    assert bilateral(torch.rand(2, 70, 130), torch.rand(3, 70, 130)).shape == (2, 70, 130)
+    assert torch.allclose(to_edges(maps, picture), joint_bilateral(maps, picture), atol=1e-6)
+    assert to_edges(torch.rand(2, 70, 130), torch.rand(3, 70, 130)).shape == (2, 70, 130)
 
 
 @pytest.mark.parametrize(("step", "module"), [("crf", "pydensecrf.densecrf"), ("superpixels", "skimage.segmentation")])
@@ -104,8 +104,8 @@ def test_a_step_without_its_package_is_one_clear_line(monkeypatch, step, module)
 def test_steps_come_in_the_order_that_was_given():
     maps, picture = example(6)
     assert torch.equal(polish(maps, picture, []), maps)
-    one = bilateral(pamr(maps, picture), picture)
-    assert torch.equal(polish(maps, picture, ["pamr", "bilateral"]), one)
-    assert not torch.allclose(polish(maps, picture, ["bilateral", "pamr"]), one, atol=1e-3)
-    with pytest.raises(InputError, match="unknown step 'sharpen': expected one of pamr, crf, superpixels, bilateral"):
+    one = to_edges(pamr(maps, picture), picture)
+    assert torch.equal(polish(maps, picture, ["pamr", "joint_bilateral"]), one)
+    assert not torch.allclose(polish(maps, picture, ["joint_bilateral", "pamr"]), one, atol=1e-3)
+    with pytest.raises(InputError, match="unknown step 'sharpen': expected one of pamr, crf, superpixels, joint_"):
         polish(maps, picture, ["sharpen"])

@@ -1,0 +1,109 @@
+"""A model that threads share: images encoded, passes recorded and looked up, one thread at a time."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iseg import passes, prompt
+from iseg.backbones.heads import Head
+from iseg.backbones.seam import Backbone
+from iseg.errors import NotFinite
+from iseg.files.images import to_square
+from iseg.prompt import ClassWord
+from iseg.recipe import Recipe
+from iseg.results import Attended
+from iseg.state import ImageState
+
+Words = Sequence[str | ClassWord]
+Result = TypeVar("Result")
+
+
+class SharedModel:
+    """A backbone and the recipe of its passes; what threads ask of it is done in turn.
+
+    Args:
+        backbone: the loaded diffusion model.
+        recipe: settings where none are given.
+    """
+
+    def __init__(self, backbone: Backbone, recipe: Recipe) -> None:
+        self.backbone, self.recipe = backbone, recipe
+        self._lock = threading.RLock()
+
+    def finite(self, state: ImageState, attempt: Callable[[], Result]) -> Result:
+        """What an attempt at an image gives; computed once more in float32 if it raises NotFinite."""
+        with self._lock:
+            try:
+                return attempt()
+            except NotFinite:
+                state.forget()
+                with self.backbone.widened():
+                    result = attempt()
+                state.forget_latents()  # those of float32 would not do for the next pass
+                return result
+
+    def attend_image(
+        self, state: ImageState, recipe: Recipe, words: Sequence[ClassWord] = (), every_layer: bool = False
+    ) -> Attended:
+        """The pass of an image for some classes (none: the empty prompt), taken from what the image keeps.
+
+        every_layer: without words: the self-attention of all layers, aggregated (`iseg.regions.aggregate`).
+        """
+
+        def record() -> Attended:
+            latents = state.latents(recipe.resize, lambda: self.encode([state.pixels], recipe))
+            if every_layer:
+                return passes.attend_every_layer(self.backbone, latents, state.size, recipe)
+            attended = self.attend_latents(latents, [words], [state.size], recipe)[0]
+            attended.picture = state.pixels
+            return attended
+
+        with self._lock:
+            return state.attended(recipe.resize if every_layer else recipe.pass_key(words), record)
+
+    def heads(self, state: ImageState, timestep: int) -> list[Head]:
+        """Single self-attention heads of an image by one pass of the empty prompt (CLIPer, arXiv 2411.13836).
+
+        The image is resized by the nearest pixel, as published for these; nothing of the pass is kept.
+        """
+        with self._lock:
+            square = to_square(state.pixels, self.backbone.row.image_size, "nearest")
+            noisy = self.backbone.noised(self.encode_squares([square]), timestep)
+            return self.backbone.heads(noisy, self.backbone.condition([prompt.EMPTY]), timestep)[0]
+
+    def square(self, image: NDArray[np.uint8], recipe: Recipe) -> Tensor:
+        """An image (H, W, 3) uint8 -> (3, S, S) float32 in [0, 1] on the CPU, as the encoder takes it. Thread-safe."""
+        return to_square(image, self.backbone.row.image_size, recipe.resize)
+
+    def encode_squares(self, squares: Sequence[Tensor]) -> Tensor:
+        """B squares (3, S, S) of `square` -> latents (B, C, h, w)."""
+        with self._lock:
+            return self.backbone.encode(torch.stack(list(squares)))
+
+    def encode(self, images: Sequence[NDArray[np.uint8]], recipe: Recipe) -> Tensor:
+        """B images (H, W, 3) uint8 of any sizes -> latents (B, C, h, w)."""
+        return self.encode_squares([self.square(image, recipe) for image in images])
+
+    def attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], **settings: Any) -> list[Attended]:
+        """One batched pass over B images (H, W, 3) uint8, each with its own classes."""
+        return self._attend(images, classes, self.recipe.changed(**settings))
+
+    def _attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], recipe: Recipe) -> list[Attended]:
+        words = [prompt.class_words(each) for each in classes]
+        sizes = [image.shape[:2] for image in images]
+        passes_made = self.attend_latents(self.encode(images, recipe), words, sizes, recipe)
+        for attended, image in zip(passes_made, images, strict=True):
+            attended.picture = image
+        return passes_made
+
+    def attend_latents(
+        self, latents: Tensor, words: Sequence[Sequence[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe
+    ) -> list[Attended]:
+        """One batched pass over B encoded images; see `iseg.passes.attend`."""
+        with self._lock:
+            return passes.attend(self.backbone, latents, words, sizes, recipe)
