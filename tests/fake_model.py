@@ -70,13 +70,13 @@ class FakeModel(ISeg):
 
 
 def one_pass(square: Tensor, size: tuple[int, ...], names: list[str], recipe: Recipe) -> Attended:
-    """Maps of K words: how much the cells (3, GRID, GRID) of an image are like a colour made from each word."""
+    """Maps of K words: how much the cells (3, S, S) of an image are like a colour made from each word."""
     cells = square.flatten(1).T  # (HW, 3)
     attention = (-20 * torch.cdist(cells, cells) ** 2).exp() + 1e-3
     colours = [zlib.crc32(name.encode()) for name in names]
     targets = torch.tensor([[c & 255, c >> 8 & 255, c >> 16 & 255] for c in colours]).reshape(-1, 3) / 255
     likeness = (-recipe.enhancement * torch.cdist(cells, targets) ** 2).exp()  # (HW, K)
-    maps = likeness.T.reshape(len(names), GRID, GRID)
+    maps = likeness.T.reshape(len(names), *square.shape[1:])
     return Attended(maps, attention, [[k] for k in range(len(names))], names, (size[0], size[1]))
 
 

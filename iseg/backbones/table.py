@@ -1,7 +1,9 @@
 """The table of backbones: which UNet, where its weights are, and what its layers are called."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 from iseg.attention import Layers, choose_heads
@@ -65,6 +67,31 @@ class BackboneRow:
     def own_recipe(self) -> Recipe:
         """The interactive settings of the backbone."""
         return Recipe().changed(**{**self.recipe, **self.interactive})
+
+    def at_size(self, size: int) -> "BackboneRow":
+        """The same for squares of `size` pixels, whose resolutions are as much finer or coarser.
+
+        Raises InputError for a size at which a recorded resolution is no whole number, and for one that is less than
+        half or more than twice that of the model, which was never shown such.
+        """
+        step = math.lcm(*(self.image_size // math.gcd(self.image_size, each) for each in self.cross_layers))
+        least, most = self.image_size // 2, 2 * self.image_size
+        if size % step or not least <= size <= most:
+            raise InputError(f"size {size}: {self.name} takes multiples of {step} from {least} to {most}, best "
+                             f"{self.image_size}")  # fmt: skip
+        layers = {each * size // self.image_size: chosen for each, chosen in self.cross_layers.items()}
+        return replace(self, image_size=size, cross_layers=layers)
+
+    def recipe_at(self, recipe: Recipe, size: int) -> Recipe:
+        """A recipe of this row for `at_size`: the same layers, and as many first prototypes of the clusters."""
+        scale = Fraction(size, self.image_size)
+        heads = recipe.cross_heads
+        changed: dict[str, Any] = {
+            "cross_weights": {int(each * scale): weight for each, weight in recipe.cross_weights.items()},
+            "cross_heads": heads and {int(each * scale): chosen for each, chosen in heads.items()},
+            "cluster_stride": max(1, round(recipe.cluster_stride * scale)),
+        }
+        return recipe.changed(**changed)
 
     def check_words(self, words: Iterable[str]) -> None:
         """Raises InputError that lists the known words if the model does not know one of `words`."""

@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> int:
 
     scales = parse_scales(asked.scales)
     student = load_student(asked.student, pick(asked.device))
-    return each_image(items, lambda item: _segment(student, item, asked, scales))
+    return each_image(items, lambda item: _segment(student, item, asked, scales or student.scales))
 
 
 def _parser() -> LineParser:
@@ -37,7 +37,9 @@ def _parser() -> LineParser:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files and folders of images")
     parser.add_argument("--student", required=True, help="folder of a student: OUT/best of a training")
     parser.add_argument("--out", default="iseg-results", help="folder of the results")
-    parser.add_argument("--scales", default="1", help="factors on the picture's sides, averaged: 0.75,1,1.25")
+    parser.add_argument(
+        "--scales", help="factors on the picture's sides, averaged: 0.75,1,1.25; default: those of its training"
+    )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored picture")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     return parser

@@ -57,7 +57,7 @@ class Evaluation:
         limit: only the first images of the split.
         shard: I/N: only the I-th of N parts of the images, split by name; `iseg gather OUT` makes one run of all parts.
         save_scores: keep the score maps (float16) in OUT/scores.
-        views: of every picture, averaged: the model's size (the picture itself) and its mirror image, e.g. "512,flip".
+        views: of every picture, averaged: sizes in pixels, "flip" for the mirror image of each, e.g. "512,384,flip".
         seeds: noise seeds whose maps are averaged, from the model's own on; each alone is scored, too.
         variants: {name: settings of the recipe}: evaluated side by side, each in its own folder below OUT.
         sweep: {setting of the recipe: values}: every combination becomes a variant.

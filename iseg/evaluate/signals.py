@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-FIRST = "the images at hand are finished first and all that is done is kept (once more: at once)"
+FIRST = "finished first and all that is done is kept (once more: at once)"
 
 
 class Ended(KeyboardInterrupt):
@@ -49,10 +49,10 @@ def end_at_once() -> Iterator[None]:
 
 
 @contextmanager
-def finish_first(show: bool = True) -> Iterator[Asked]:
+def finish_first(show: bool = True, work: str = "the images at hand are") -> Iterator[Asked]:
     """Inside the block a signal is noted, to be obeyed when the work at hand is done; a second one raises Ended.
 
-    show: say so on stderr; of several processes one is enough.
+    show: say so on stderr; of several processes one is enough. work: what is finished.
     """
     asked = Asked()
 
@@ -62,7 +62,7 @@ def finish_first(show: bool = True) -> Iterator[Asked]:
         asked.number = number
         if show:  # print would not do: the signal may have come in the middle of one
             break_bar = "\n" if sys.stderr.isatty() else ""
-            os.write(2, f"{break_bar}{WORDS[signal.Signals(number)]}: {FIRST}\n".encode())
+            os.write(2, f"{break_bar}{WORDS[signal.Signals(number)]}: {work} {FIRST}\n".encode())
 
     with _handled(note):
         yield asked

@@ -1,18 +1,20 @@
-"""Maps averaged over mirrored views and noise seeds before the decision, and how far the seeds differ."""
+"""Maps averaged over sizes, mirrored views and noise seeds before the decision, and how far the seeds differ."""
 
 import statistics
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from iseg.backbones.seam import Backbone
+from iseg.backbones.table import BackboneRow
 from iseg.errors import InputError, echo
 from iseg.evaluate.config import Evaluation, Variant
 from iseg.evaluate.dataset_run import Run
@@ -27,18 +29,34 @@ from iseg.solve import conclude_classes, refine_classes
 FLIP = "flip"
 
 
-def read_views(text: str | None, image_size: int) -> list[bool]:
-    """`512,flip` -> for each view whether it is mirrored; None is the picture itself.
+@dataclass(frozen=True)
+class View:
+    """How a picture is looked at: as a square of `size` pixels, mirrored or not."""
 
-    Raises InputError for a view that the model cannot have: only its own size and "flip" are known.
+    size: int
+    mirrored: bool = False
+
+
+def read_views(text: str | None, row: BackboneRow) -> list[View]:
+    """`512,384,flip` -> every size, each mirrored, too, where `flip` is among them; the largest first.
+
+    Without a size it is the model's own; None is the plain picture. The order of the text does not matter, so that sums
+    over the views are the same, digit by digit.
+
+    Raises InputError for anything else, and for sizes that the model cannot take.
     """
-    views = [str(image_size)] if text is None else [part.strip() for part in text.split(",")]
-    wrong = [view for view in views if view not in (FLIP, str(image_size))]
-    if wrong or len(set(views)) != len(views):
-        raise InputError(
-            f"views is {echo(text)}: expected {image_size} (the model's size), flip, or both: {image_size},flip"
-        )
-    return [view == FLIP for view in views]
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    sizes = [int(part) for part in parts if part.isdecimal()]
+    if len(sizes) + parts.count(FLIP) != len(parts) or len(set(parts)) < len(parts) or len(set(sizes)) < len(sizes):
+        raise InputError(f"views is {echo(text)}: expected sizes in pixels and flip, each once, e.g. "
+                         f"{row.image_size},flip")  # fmt: skip
+    for size in sizes:
+        try:
+            row.at_size(size)
+        except InputError as error:
+            raise InputError(f"views is {echo(text)}: {error}") from None
+    both = (False, True) if FLIP in parts else (False,)
+    return [View(size, mirrored) for size in sorted(sizes or [row.image_size], reverse=True) for mirrored in both]
 
 
 def segment_averaged(run: Run, evaluation: Evaluation, by_image: Mapping[str, list[int]] | None) -> int:
@@ -62,7 +80,7 @@ class AveragedRunner(Runner):
 
     def __init__(self, *args: Any, views: str | None, seeds: int, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.mirrored = read_views(views, self.seg.backbone.row.image_size)
+        self.views = read_views(views, self.seg.backbone.row)
         self.seeds = seeds
 
     def _segment_together(self, named: list[Loaded], writer: ThreadPoolExecutor) -> None:
@@ -85,26 +103,38 @@ class AveragedRunner(Runner):
     def _passes(
         self, named: list[Loaded], group: list[tuple[Variant, Outputs]], seed: int
     ) -> list[tuple[Attended, list[Tensor]]]:
-        """For each image one of its records, and for each variant its maps (N + 1, HW, K), averaged over the views."""
-        recipe = group[0][0].recipe
-        words = [[self.labels.classes[index].word for index in one.class_ids] for one in named]
+        """For each image a record on the largest grid, and for each variant its maps (N + 1, HW, K) averaged there."""
         records: list[Attended] = []
         totals: list[list[Tensor]] = []
-        for mirrored in self.mirrored:
-            squares = [one.squares[recipe.resize] for one in named]
-            latents = self.seg.encode_squares([square.flip(2) if mirrored else square for square in squares])
-            with noise_of(self.seg.backbone, seed):
-                attended = self.seg.attend_latents(latents, words, [one.size for one in named], recipe)
-            for one, record in zip(named, attended, strict=True):
-                record.picture = one.image
-            steps = [[refine_classes(record, variant.recipe) for variant, _ in group] for record in attended]
-            if mirrored:
-                steps = [[unmirrored(each) for each in image] for image in steps]
+        for view in self.views:
+            seen, steps = self._look(named, group, seed, view)
+            records = records or seen
+            side = records[0].grid_size
+            steps = [[on_grid(each, side) for each in image] for image in steps]
             if totals:
                 steps = [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(totals, steps, strict=True)]
-            totals, records = steps, records or attended
-        count = len(self.mirrored)
+            totals = steps
+        count = len(self.views)
         return [(record, [each / count for each in image]) for record, image in zip(records, totals, strict=True)]
+
+    def _look(
+        self, named: list[Loaded], group: list[tuple[Variant, Outputs]], seed: int, view: View
+    ) -> tuple[list[Attended], list[list[Tensor]]]:
+        """One view of each image: its record, and for each variant the maps (N + 1, HW, K) as the picture lies."""
+        words = [[self.labels.classes[index].word for index in one.class_ids] for one in named]
+        row = self.seg.backbone.row
+        recipes = [row.recipe_at(variant.recipe, view.size) for variant, _ in group]
+        with looking(self.seg.backbone, view.size, seed):
+            if view.size == row.image_size:
+                squares = [one.squares[recipes[0].resize] for one in named]
+            else:
+                squares = [self.seg.square(one.image, recipes[0]) for one in named]
+            latents = self.seg.encode_squares([square.flip(2) if view.mirrored else square for square in squares])
+            seen = self.seg.attend_latents(latents, words, [one.size for one in named], recipes[0])
+        for one, record in zip(named, seen, strict=True):
+            record.picture = one.image
+        steps = [[refine_classes(record, recipe) for recipe in recipes] for record in seen]
+        return seen, [[unmirrored(each) for each in image] for image in steps] if view.mirrored else steps
 
 
 def unmirrored(steps: Tensor) -> Tensor:
@@ -113,11 +143,21 @@ def unmirrored(steps: Tensor) -> Tensor:
     return steps.unflatten(1, (side, side)).flip(2).flatten(1, 2)
 
 
+def on_grid(steps: Tensor, side: int) -> Tensor:
+    """Maps (N + 1, HW, K) brought to a grid of side x side cells, bilinear; their sums stay about what they are."""
+    own = round(steps.shape[1] ** 0.5)
+    if own == side:
+        return steps
+    grids = steps.unflatten(1, (own, own)).permute(0, 3, 1, 2)
+    large = F.interpolate(grids, (side, side), mode="bilinear", align_corners=False) * (own / side) ** 2
+    return large.permute(0, 2, 3, 1).flatten(1, 2)
+
+
 @contextmanager
-def noise_of(backbone: Backbone, number: int) -> Iterator[None]:
-    """Inside the block the model adds the noise of the seed that comes `number` after its own."""
+def looking(backbone: Backbone, size: int, number: int) -> Iterator[None]:
+    """Inside the block the model takes squares of `size`, with the noise of the seed `number` after its own."""
     own: Any = backbone.row
-    backbone.row = replace(own, noise_seed=own.noise_seed + number)
+    backbone.row = replace(own.at_size(size), noise_seed=own.noise_seed + number)
     try:
         yield
     finally:

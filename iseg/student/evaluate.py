@@ -26,7 +26,7 @@ def evaluate_command(arguments: list[str], prog: str) -> int:
     parser.add_argument("--truth", help="folder of label PNGs of kind folder")
     parser.add_argument("--classes", default="voc20", help="class file: voc20, coco80 or a path")
     parser.add_argument(
-        "--scales", default="1", help="factors on the picture's sides, averaged: 0.5,0.75,1,1.25,1.5,1.75"
+        "--scales", help="factors on the picture's sides, averaged: 0.5,0.75,1,1.25,1.5,1.75; default: the training's"
     )
     parser.add_argument("--flip", action="store_true", help="average with mirrored pictures")
     parser.add_argument("--limit", type=int, help="only the first images")
@@ -38,6 +38,7 @@ def evaluate_command(arguments: list[str], prog: str) -> int:
     items = open_split(data)[: given.limit]
     student = load_student(given.student, pick(given.device))
     check_names(student, [entry.name for entry in classes], str(given.student))
+    scales = scales or student.scales
     counts = score_student(student, items, len(classes) + 1, scales, given.flip)
     summary = Score(counts, len(items)).summary(classes)
     out = given.out or given.student / f"{given.kind}-{given.split}"
@@ -57,8 +58,10 @@ def pick(device: str) -> torch.device:
         raise InputError(f"device {device} is not there: expected auto, cpu or a GPU of this machine") from None
 
 
-def parse_scales(text: str) -> list[float]:
-    """`0.75,1,1.25` -> factors. Raises InputError for anything else."""
+def parse_scales(text: str | None) -> list[float] | None:
+    """`0.75,1,1.25` -> factors, None stays. Raises InputError for anything else."""
+    if text is None:
+        return None
     try:
         scales = [float(part) for part in text.split(",")]
     except ValueError:

@@ -1,6 +1,10 @@
 """`export`: a student as ONNX, compared with torch."""
 
 import argparse
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +53,7 @@ def export_onnx(student: Student, path: Path, size: tuple[int, int]) -> float:
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, *size)).astype(np.float32))
     with torch.inference_mode():
         expected = student(pixels).numpy()
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, hushed():
         program = torch.onnx.export(student, (pixels,), dynamo=True, input_names=["pixels"], output_names=["logits"],
                                     opset_version=OPSET, verbose=False)  # fmt: skip
         assert program is not None
@@ -60,3 +64,18 @@ def export_onnx(student: Student, path: Path, size: tuple[int, int]) -> float:
         if not difference <= LARGEST_DIFFERENCE * max(1.0, float(np.abs(expected).max())):
             raise InputError(f"{path}: the exported network differs from torch by {difference:.1e}: not written")
     return difference
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """A block in which torch's exporter says nothing of operators that are not there and of what it will drop."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(before)

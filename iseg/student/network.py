@@ -1,5 +1,6 @@
 """The student's network: any semantic-segmentation model of transformers, and its folder."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,11 @@ from transformers import (
 from iseg.backbones.quiet import quiet
 from iseg.errors import InputError, echo, printable
 from iseg.files.export import atomic_files, write_json
-from iseg.student.settings import Training
+from iseg.student.settings import Training, check_scales
 
 HEADS = ("decode_head", "auxiliary_head", "head", "segmentation_head", "classifier", "neck")
 SCRATCH = "scratch"
+SCALES = "student.json"  # {"scales": those that the student was validated at}
 
 
 def make_network(training: Training, names: Sequence[str]) -> tuple[PreTrainedModel, list[float], list[float]]:
@@ -74,23 +76,25 @@ def parameter_groups(network: nn.Module, rate: float, head_factor: float, decay:
     ]
 
 
-def save_student(
-    folder: Path, network: PreTrainedModel, weights: Mapping[str, Tensor], mean: Sequence[float], std: Sequence[float]
-) -> None:
-    """Write a folder that plain transformers loads: config.json, model.safetensors, preprocessor_config.json."""
+def save_student(folder: Path, student: "Student", weights: Mapping[str, Tensor]) -> None:
+    """Write a folder that plain transformers loads: config.json, model.safetensors, preprocessor_config.json.
+
+    weights: of the student's network, instead of those that it has. The scales are in a file of their own.
+    """
     processor = {
         "image_processor_type": "SegformerImageProcessor",
         "do_resize": False,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": list(mean),
-        "image_std": list(std),
+        "image_mean": student.mean.flatten().tolist(),
+        "image_std": student.std.flatten().tolist(),
         "do_reduce_labels": False,
     }
     with quiet("transformers"), atomic_files(folder, last="config.json") as hidden:
-        network.save_pretrained(hidden, state_dict=dict(weights), safe_serialization=True)
+        student.network.save_pretrained(hidden, state_dict=dict(weights), safe_serialization=True)
         write_json(hidden / "preprocessor_config.json", processor)
+        write_json(hidden / SCALES, {"scales": student.scales})
 
 
 def load_student(folder: str | Path, device: str | torch.device = "cpu") -> "Student":
@@ -100,7 +104,14 @@ def load_student(folder: str | Path, device: str | torch.device = "cpu") -> "Stu
     with fetching(str(folder)):
         network = AutoModelForSemanticSegmentation.from_pretrained(folder, use_safetensors=True)
         processor = AutoImageProcessor.from_pretrained(folder)
-    return Student(network, processor.image_mean, processor.image_std).to(device).eval()
+    scales = [1.0]
+    if (Path(folder) / SCALES).is_file():
+        try:
+            scales = [float(scale) for scale in json.loads((Path(folder) / SCALES).read_text())["scales"]]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{folder}/{SCALES}: not readable: {printable(error, 120)}") from None
+        check_scales(scales)
+    return Student(network, processor.image_mean, processor.image_std, scales).to(device).eval()
 
 
 class Student(nn.Module):
@@ -109,14 +120,17 @@ class Student(nn.Module):
     Args:
         network: a semantic-segmentation model.
         mean, std: of the three channels, for pictures in [0, 1].
+        scales: factors on the sides of pictures at which it is looked at where nothing else is asked for.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: PreTrainedModel, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, network: PreTrainedModel, mean: Sequence[float], std: Sequence[float], scales: Sequence[float] = (1.0,)
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.scales = network, list(scales)
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(
                 name, torch.tensor(list(values), dtype=torch.float32).reshape(3, 1, 1), persistent=False

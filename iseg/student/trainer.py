@@ -82,7 +82,7 @@ class Trainer:
         numbers = share(progress.step, training.steps, training.batch_size, state.process_index, state.num_processes)
         batches = read_ahead(self.pictures.batch, numbers, training.readers)
         with (
-            finish_first(show) as asked,
+            finish_first(show, "the update at hand is") as asked,
             tqdm(total=training.steps, initial=progress.step, desc="train", disable=None if show else True) as bar,
         ):
             for batch in batches:
@@ -93,14 +93,23 @@ class Trainer:
                 bar.set_postfix(
                     loss=f"{running_mean(progress.losses[-WINDOW:], WINDOW)[-1]:.3f}", mIoU=score, refresh=False
                 )
+                told = self.told(asked.number)
                 last = progress.step == training.steps
                 if last or progress.step % training.validate_every == 0:
                     self.validate()
-                if last or asked.number or progress.step % training.checkpoint_every == 0:
+                if last or told or progress.step % training.checkpoint_every == 0:
                     self.save()
-                if asked.number:
+                if told:
+                    asked.number = told
                     break
         asked.obey()
+
+    def told(self, number: int | None) -> int | None:
+        """The signal that came to any of the processes: all end after the same update, or one would wait for ever."""
+        if self.accelerator.num_processes == 1:
+            return number
+        mine = torch.tensor([number or 0], device=self.accelerator.device)
+        return int(self.accelerator.gather(mine).max()) or None
 
     def update(self, pixels: Tensor, labels: Tensor, weights: Tensor) -> float:
         """One step of the optimiser; returns the loss over the pictures of all processes."""
@@ -132,11 +141,15 @@ class Trainer:
         """The network itself, whatever wraps it."""
         return self.accelerator.unwrap_model(self.model).network
 
+    def apart(self) -> Student:
+        """The network without what wraps it for the training, such as less precision."""
+        return Student(self.network, self.mean, self.std, self.training.scales).to(self.accelerator.device)
+
     def validate(self) -> None:
         """Score the averaged weights; the best so far are kept in OUT/best."""
         training, state = self.training, self.accelerator
         items = self.val[: training.val_limit][state.process_index :: state.num_processes]
-        student = Student(self.network, self.mean, self.std).to(state.device)
+        student = self.apart()
         with self.average.used_by(self.network):
             student.eval()
             counts = score_student(
@@ -154,7 +167,7 @@ class Trainer:
     def write_student(self, name: str) -> None:
         """Write OUT/NAME, in one of the processes."""
         if self.accelerator.is_main_process:
-            save_student(self.out / name, self.network, self.average.weights, self.mean, self.std)
+            save_student(self.out / name, self.apart(), self.average.weights)
 
     def save(self) -> None:
         """Write the checkpoint, the newest student and the curves, in one of the processes."""

@@ -2,7 +2,7 @@
 
     python -m scripts.train_student.prepare --out DIR [--count 800] [--seed 17]
 
-makes DIR/scenes (half of them train, half val, which no mask is made of), DIR/masks/{iseg,raw-cross-attention} by
+makes DIR/scenes (the last 400 are val, which no mask is made of), DIR/masks/{iseg,raw-cross-attention} by
 configs/wsss/train_demo_masks.yaml and DIR/decided/plain by `decide --ignore`. What is there is kept.
 """
 

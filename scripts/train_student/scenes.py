@@ -11,11 +11,15 @@ from scripts.train_tiny.make_set import STAMP, fingerprint
 from scripts.train_tiny.scenes import Scene, render, scene_rng
 
 SIZE, STYLE, MOST_OBJECTS = (192, 256), "fluent-flat", 2  # (height, width)
+MOST_VAL = 400  # scenes: scoring takes time, too
 WORDS = {"bird", "boat", "bus", "cat", "plane", "potted plant", "sheep", "train"}
 
 
 def make_scenes(out: Path, count: int, seed: int) -> None:
-    """Write `count` scenes below OUT/VOCdevkit/VOC2012 unless they are there; the first half is train, the rest val."""
+    """Write `count` scenes below OUT/VOCdevkit/VOC2012 unless they are there.
+
+    The last 400 are val, of fewer than 800 the second half; the others are train.
+    """
     if count < 2:
         raise InputError(f"count {count}: expected at least 2, one for train and one for val")
     root = out / "VOCdevkit" / "VOC2012"
@@ -30,7 +34,8 @@ def make_scenes(out: Path, count: int, seed: int) -> None:
         (root / "JPEGImages").mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene.image).save(root / "JPEGImages" / f"{name}.jpg", quality=92)
         write_mask(root / "SegmentationClassAug" / f"{name}.png", scene.mask)
-    for split, part in (("train", names[: count // 2]), ("val", names[count // 2 :])):
+    learnt = max(count // 2, count - MOST_VAL)
+    for split, part in (("train", names[:learnt]), ("val", names[learnt:])):
         write_bytes(root / "ImageSets" / "Segmentation" / f"{split}.txt", ("\n".join(part) + "\n").encode())
     write_bytes(out / STAMP, stamp.encode())
 

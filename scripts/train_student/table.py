@@ -1,6 +1,6 @@
 """What masks are worth once a student has learnt them: the table of docs/wsss.md.
 
-    python -m scripts.train_student.table --out DIR [--seeds 3] [--key value ...]
+    python -m scripts.train_student.table --out DIR [--seeds 3] [--count 800] [--kinds KIND ...] [--key value ...]
 
 trains the student of configs/wsss/train_demo.yaml on five kinds of masks, each with several seeds, and scores every one
 on fresh scenes that no label was given for. One run at a time; a second start goes on where the first ended, and the
@@ -102,11 +102,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--count", type=int, default=COUNT, help="scenes, the last 400 of them to score on")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="only some kinds of masks")
     options, more = parser.parse_known_args(arguments)
     prepare(options.out, options.count, SEED)
     for seed in range(options.seeds):  # a whole column first, so that a run that is cut leaves a table
-        for kind in KINDS:
+        for kind in options.kinds:
             code = run_one(options.out, kind, seed, more)
             if code:
                 return code

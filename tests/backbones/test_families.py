@@ -102,6 +102,18 @@ def test_recorded_maps_are_those_of_a_pass_that_keeps_all(model):
     assert found.self_attention.shape == (2, side**2, side**2)
 
 
+def test_squares_of_another_size_have_their_own_resolutions(model, monkeypatch):
+    own, recipe = model.row, Recipe().changed(**model.row.recipe)
+    size = own.image_size * 3 // 2  # grids with an odd number of cells, too
+    monkeypatch.setattr(model, "row", own.at_size(size))
+    latents, condition = inputs(model, 1)
+    found = model.record(latents, condition, model.row.layers(own.recipe_at(recipe, size)))
+    assert [maps.shape[2:] for maps in found.cross_attention.values()] == [
+        (side * 3 // 2, side * 3 // 2) for side in recipe.cross_weights
+    ]
+    assert found.self_attention.shape[1] % 9 == 0
+
+
 def test_layers_are_in_the_order_of_execution(model):
     latents, condition = inputs(model, 1)
     ran = [name.rsplit(".", 1)[0] for name in all_attention(model, latents, condition) if name.endswith(".attn2")]

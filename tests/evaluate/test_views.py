@@ -1,4 +1,4 @@
-"""Runs that average mirrored views and noise seeds."""
+"""Runs that average sizes, mirrored views and noise seeds."""
 
 import json
 
@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fake_data import make_voc
+from fake_data import make_voc, picture
 from fake_model import FakeModel, install
+from PIL import Image
 
 from iseg import ISeg
+from iseg.backbones.table import load_row
 from iseg.data.read import read_label
+from iseg.errors import InputError
 from iseg.evaluate import main, outputs
-from iseg.evaluate.views import noise_of, unmirrored
+from iseg.evaluate.views import View, looking, on_grid, read_views, unmirrored
 from iseg.recipe import load_recipe
 
 IDS = [(1,), (2, 3), (15,)]
@@ -90,13 +93,93 @@ def test_a_model_that_sees_no_sides_gives_the_same_mirrored(tmp_path, run):
     assert np.mean([np.mean(one[name] == other[name]) for name in one]) > 0.99
 
 
+def test_sizes_are_averaged_in_any_order_and_mirrored_pictures_have_mirrored_masks(tmp_path, noisy, monkeypatch):
+    """A model that sees left from right, on pictures that are no squares and their mirror images."""
+    own = FakeModel.attend_latents
+    monkeypatch.setattr(
+        FakeModel,
+        "attend_latents",
+        lambda self, latents, *more: own(self, latents + torch.linspace(0, 0.4, latents.shape[3]), *more),
+    )
+    labels = {}
+    for name, size in (("wide", (40, 60)), ("tall", (60, 40))):
+        for turned in (False, True):
+            shown = picture(3, size)[:, :: -1 if turned else 1]
+            (tmp_path / "images").mkdir(exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(shown)).save(tmp_path / "images" / f"{name}{turned:d}.png")
+            labels[f"{name}{turned:d}"] = ["bird", "cat"]
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    data = {"kind": "folder", "root": str(tmp_path / "images"), "labels": str(tmp_path / "labels.json")}
+    recipe = {"iterations": 1, "entropy": 0.05, "background": "power", "cluster": False, "working_size": 32}
+    (tmp_path / "run.yaml").write_text(
+        yaml.safe_dump({"model": "fake", "device": "cpu", "data": data, "recipe": recipe})
+    )
+
+    def made(views):
+        out = tmp_path / views.replace(",", "-")
+        assert main(["run", "--config", str(tmp_path / "run.yaml"), "--out", str(out), "--views", views]) == 0
+        return masks(out)
+
+    one, other, plain = made("16,24,flip"), made("flip,24,16"), made("24,16")
+    assert all(np.array_equal(one[name], other[name]) for name in labels)
+    for name in ("wide", "tall"):
+        assert one[f"{name}0"].shape == plain[f"{name}0"].shape == ((40, 60) if name == "wide" else (60, 40))
+        assert np.mean(one[f"{name}0"] == one[f"{name}1"][:, ::-1]) > 0.999
+        assert np.mean(plain[f"{name}0"] == plain[f"{name}1"][:, ::-1]) < 0.99
+    assert any(not np.array_equal(plain[name], made("16")[name]) for name in labels)
+
+
+def test_views_are_read_largest_first_and_what_no_model_takes_is_refused():
+    row = load_row("sd21-base")
+    assert read_views(None, row) == [View(512)]
+    assert read_views("flip", row) == [View(512), View(512, True)]
+    assert read_views("384, flip,512", row) == [View(512), View(512, True), View(384), View(384, True)]
+    for text, said in (
+        ("512,mirror", "expected sizes in pixels and flip, each once"),
+        ("512,512", "each once"),
+        ("flip,flip", "each once"),
+        ("", "each once"),
+        ("500", "size 500: sd21-base takes multiples of 32 from 256 to 1024, best 512"),
+        ("2048", "size 2048"),
+        ("0", "size 0"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read_views(text, row)
+
+
+def test_a_recipe_goes_along_with_the_size():
+    row = load_row("sd21-base")
+    recipe = row.own_recipe().changed(cluster_stride=11)
+    small, scaled = row.at_size(384), row.recipe_at(recipe, 384)
+    assert set(small.cross_layers) == {12, 24}
+    assert scaled.cross_weights == {12: 0.7, 24: 0.3}
+    assert scaled.cluster_stride == 8  # six prototypes in a row, as on the model's own grid
+    layers = small.layers(scaled).cross_attention
+    assert list(layers.values()) == list(row.layers(recipe).cross_attention.values())
+    assert row.recipe_at(recipe, 512) == recipe
+
+
+def test_maps_on_a_larger_grid_are_as_dense():
+    maps = torch.rand(2, 16, 3)
+    assert on_grid(maps, 4) is maps
+    large = on_grid(maps, 8)
+    assert large.shape == (2, 64, 3)
+    assert torch.allclose(large.sum(1), maps.sum(1), rtol=0.1)
+    constant = on_grid(torch.full((1, 9, 1), 1 / 9), 7)
+    assert torch.allclose(constant, torch.tensor(1 / 49))
+    turned = on_grid(unmirrored(maps), 6)
+    assert torch.allclose(turned, unmirrored(on_grid(maps, 6)), atol=1e-7)
+
+
 def test_other_views_are_refused_in_one_line(run, capsys):
     assert run("bad", "--views", "384,flip") == 2
-    assert "views is '384,flip': expected 16 (the model's size), flip, or both" in capsys.readouterr().err
+    assert "views is '384,flip': size 384: fake takes multiples of 1 from 8 to 32" in capsys.readouterr().err
+    assert run("bad", "--views", "16,flip") == 0
 
 
-def test_the_noise_comes_back(noisy):
+def test_size_and_noise_come_back(noisy):
     backbone = FakeModel(load_recipe("wsss/voc")).backbone
-    with pytest.raises(RuntimeError, match="told"), noise_of(backbone, 2):
-        raise RuntimeError(f"told {backbone.row.noise_seed}")
+    with pytest.raises(RuntimeError, match="told 20"), looking(backbone, 20, 2):
+        raise RuntimeError(f"told {backbone.row.image_size}")
     assert backbone.row.noise_seed == 1101
+    assert backbone.row.image_size == 16

@@ -93,6 +93,28 @@ def test_joint_bilateral_is_the_upsampling_of_the_grid():
     assert to_edges(torch.rand(2, 70, 130), torch.rand(3, 70, 130)).shape == (2, 70, 130)
 
 
+@pytest.mark.parametrize(("step", "package"), [("crf", "pydensecrf"), ("superpixels", "skimage")])
+def test_a_step_of_a_package_cleans_maps_along_the_picture(step, package):
+    """Two halves of one colour each, wide and tall; scores that are right but for single pixels."""
+    pytest.importorskip(package, reason="needs the extra polish")
+    for turned in (False, True):
+        picture = torch.full((3, 30, 48), 0.1)
+        picture[:, :, 24:] = 0.9
+        truth = (picture[:1] > 0.5).float()
+        wrong = torch.rand(1, 30, 48, generator=torch.Generator().manual_seed(1)) < 0.1
+        maps = torch.where(wrong, 1 - truth, truth) * 0.8 + 0.1
+        both = torch.cat([1 - maps, maps])
+        if turned:
+            picture, truth, both = (each.transpose(1, 2).contiguous() for each in (picture, truth, both))
+        polished = polish(both, picture, [step])
+        assert polished.shape == both.shape
+        assert polished.dtype == torch.float32
+        assert (both.argmax(0) == truth[0]).float().mean() < 0.95
+        assert (polished.argmax(0) == truth[0]).float().mean() > 0.99
+        assert torch.allclose(polished.sum(0), torch.ones(polished.shape[1:]), atol=1e-4)
+        assert polish(both[:1], picture, [step]).shape == both[:1].shape
+
+
 @pytest.mark.parametrize(("step", "module"), [("crf", "pydensecrf.densecrf"), ("superpixels", "skimage.segmentation")])
 def test_a_step_without_its_package_is_one_clear_line(monkeypatch, step, module):
     monkeypatch.setitem(sys.modules, module.partition(".")[0], None)

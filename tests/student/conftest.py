@@ -5,14 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fake_data import make_voc
-
-NETWORK = {
-    "hidden_sizes": [8, 8, 8, 8],
-    "depths": [1, 1, 1, 1],
-    "num_attention_heads": [1, 1, 1, 1],
-    "mlp_ratios": [1, 1, 1, 1],
-    "decoder_hidden_size": 8,
-}
+from student_network import NETWORK
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +33,7 @@ def config(voc, tmp_path_factory) -> Path:
         "ema": 0.9,
         "validate_every": 3,
         "checkpoint_every": 3,
+        "scales": [0.75],
         "readers": 2,
         "device": "cpu",
     }

@@ -86,7 +86,7 @@ def test_plain_transformers_loads_the_student(trained, voc):
 def test_iseg_segment_runs_the_student(trained, voc, tmp_path, capsys):
     image = voc / "VOCdevkit/VOC2012/JPEGImages/2007_000007.jpg"
     assert cli(["segment", str(image), "--student", str(trained / "best"), "--out", str(tmp_path), "--flip"]) == 0
-    expected = probabilities(load_student(trained / "best"), read_stored(image), [1.0], True).argmax(0)
+    expected = probabilities(load_student(trained / "best"), read_stored(image), [0.75], True).argmax(0)
     with Image.open(tmp_path / "2007_000007.png") as mask:
         assert np.array_equal(np.asarray(mask), expected)
     assert (tmp_path / "2007_000007.overlay.png").is_file()
@@ -100,6 +100,7 @@ def test_evaluate_scores_the_student_again(trained, voc, capsys):
     assert main(ask) == 0
     again = json.loads((trained / "best" / "voc-val" / "results.json").read_text())
     assert again["miou"] == pytest.approx(known)
+    assert again["scales"] == load_student(trained / "best").scales == [0.75]
     assert main([*ask, "--scales", "0.5,1", "--flip", "--limit", "1", "--out", str(trained / "more")]) == 0
     assert main([*ask, "--classes", "coco80"]) == 2
     assert "knows 20 classes" in capsys.readouterr().err
