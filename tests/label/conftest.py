@@ -1,7 +1,9 @@
 """A Ray cluster of two workers and an object store, both on this machine, started once."""
 
+import logging
 import os
 import sys
+from typing import Any
 
 import pytest
 
@@ -58,10 +60,10 @@ def cluster(bucket):
     import ray
     from ray.cluster_utils import Cluster
 
-    memory = {"num_cpus": 2, "object_store_memory": 80 << 20}
+    memory: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 80 << 20}
     cluster = Cluster(initialize_head=True, head_node_args={**memory, "include_dashboard": False})
     cluster.add_node(**memory)
-    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     ray.cloudpickle.register_pickle_by_value(label_fake)
     yield cluster
     ray.shutdown()
