@@ -1,7 +1,9 @@
 """A model that threads share: images encoded, passes recorded and looked up, one thread at a time."""
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +23,7 @@ from iseg.state import ImageState
 
 Words = Sequence[str | ClassWord]
 Result = TypeVar("Result")
+Model = TypeVar("Model", bound="SharedModel")
 
 
 class SharedModel:
@@ -34,6 +37,19 @@ class SharedModel:
     def __init__(self, backbone: Backbone, recipe: Recipe) -> None:
         self.backbone, self.recipe = backbone, recipe
         self._lock = threading.RLock()
+
+    def at(self: Model, size: int, seed: int = 0) -> Model:
+        """The same model for squares of `size` pixels, with the noise of the seed `seed` after its own.
+
+        It shares weights and lock, and computes in what the model does now: inside an attempt of `finite` take it anew.
+
+        Raises InputError for a size that the model cannot take.
+        """
+        other = copy.copy(self)
+        other.backbone = copy.copy(self.backbone)
+        row = self.backbone.row.at_size(size)
+        other.backbone.row = replace(row, noise_seed=row.noise_seed + seed)
+        return other
 
     def finite(self, state: ImageState, attempt: Callable[[], Result]) -> Result:
         """What an attempt at an image gives; computed once more in float32 if it raises NotFinite."""

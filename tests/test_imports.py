@@ -31,7 +31,7 @@ LAYERS = [
     ],
     ["results"],
     ["backbones", "files"],
-    ["cutout", "marked", "passes", "pieces", "solve", "state"],
+    ["cutout", "marked", "passes", "pieces", "solve", "state", "views"],
     ["shared_model"],
     ["pipeline"],
     ["work"],

@@ -17,6 +17,7 @@ from iseg.prompt import ClassWord
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
 from iseg.state import ImageState
+from iseg.views import View, on_grid, read_views, unmirrored
 
 
 @torch.inference_mode()
@@ -39,12 +40,54 @@ def find_joined(
     asked, known = candidates(coarse, settings), prompt.class_words(words)
     if not asked:
         return Found(nothing(state.size), [], [0.0] * len(words))
+    shown = [known[index] for index in asked]
 
     def attempt() -> Found:
-        attended = seg.attend_image(state, recipe, [known[index] for index in asked])
-        return decide_joined(attended, coarse, asked, settings, recipe, class_ids)
+        attended, steps = averaged_steps(seg, state, shown, coarse, asked, settings, recipe)
+        return decide_joined(attended, steps, coarse, asked, settings, recipe, class_ids)
 
     return seg.finite(state, attempt)
+
+
+def averaged_steps(
+    seg: ISeg,
+    state: ImageState,
+    words: Sequence[ClassWord],
+    coarse: Tensor,
+    asked: Sequence[int],
+    settings: ClipMaps,
+    recipe: Recipe,
+) -> tuple[Attended, Tensor]:
+    """The largest view's pass, and on its grid the mean of the refined maps (N + 1, HW, K) of the settings' views.
+
+    Raises InputError for views that the model cannot have.
+    """
+    views = read_views(settings.views, seg.backbone.row)
+    kept, total = None, None
+    for view in views:
+        attended = look(seg, state, words, recipe, view)
+        kept = kept or attended
+        lying = coarse.flip(2) if view.mirrored else coarse
+        own = seg.backbone.row.recipe_at(recipe, view.size)
+        steps = joined_steps(attended, lying, asked, settings, own)
+        steps = on_grid(unmirrored(steps) if view.mirrored else steps, kept.grid_size)
+        total = steps if total is None else total + steps
+    assert kept is not None
+    assert total is not None
+    return kept, total / len(views)
+
+
+def look(seg: ISeg, state: ImageState, words: Sequence[ClassWord], recipe: Recipe, view: View) -> Attended:
+    """The pass of one view of an image for some classes; the plain view's is taken from what the image keeps."""
+    row = seg.backbone.row
+    if view == View(row.image_size):
+        return seg.attend_image(state, recipe, words)
+    own, looking = row.recipe_at(recipe, view.size), seg.at(view.size)
+    square = looking.square(state.pixels, own)
+    latents = looking.encode_squares([square.flip(2) if view.mirrored else square])
+    attended = looking.attend_latents(latents, [words], [state.size], own)[0]
+    attended.picture = state.pixels
+    return attended
 
 
 def candidates(coarse: Tensor, settings: ClipMaps) -> list[int]:
@@ -52,22 +95,31 @@ def candidates(coarse: Tensor, settings: ClipMaps) -> list[int]:
     return (coarse.flatten(1).amax(1) > settings.candidate).nonzero().flatten().tolist()
 
 
+def joined_steps(
+    attended: Attended, coarse: Tensor, asked: Sequence[int], settings: ClipMaps, recipe: Recipe
+) -> Tensor:
+    """Joined maps (N + 1, HW, K) after 0..N iterations, of a pass of the classes `asked` for of F coarse maps."""
+    recipe = settings.recipe(recipe)
+    parts = [attended, *attended.further]
+    columns = torch.cat([solve.class_columns(part, recipe) for part in parts], 1)
+    own = seeds.from_maps(coarse[list(asked)], attended.grid_size).to(columns)
+    return solve.refine_columns(attended, join(columns, own, settings), recipe)
+
+
 def decide_joined(
     attended: Attended,
+    steps: Tensor,
     coarse: Tensor,
     asked: Sequence[int],
     settings: ClipMaps,
     recipe: Recipe,
     class_ids: Sequence[int] | None = None,
 ) -> Found:
-    """The part of `find_joined` after the pass of the classes `asked` for (indices into the F coarse maps)."""
+    """The part of `find_joined` after the refinement: `steps` (N + 1, HW, K) of the classes `asked` for of F."""
     recipe, window = settings.recipe(recipe), settings.upsample == "joint_bilateral"
-    parts = [attended, *attended.further]
-    columns = torch.cat([solve.class_columns(part, recipe) for part in parts], 1)
-    own = seeds.from_maps(coarse[list(asked)], attended.grid_size).to(columns)
-    steps = solve.refine_columns(attended, join(columns, own, settings), recipe)
     check_finite(steps)
-    evidence = agreement(steps[-1], own.to(steps))
+    own = seeds.from_maps(coarse[list(asked)], attended.grid_size).to(steps)
+    evidence = agreement(steps[-1], own)
     scores = [0.0] * len(coarse)
     for index, value in zip(asked, evidence.tolist(), strict=True):
         scores[index] = value
@@ -75,7 +127,7 @@ def decide_joined(
     alive = [asked[position] for position in kept]
     if not alive:
         return Found(nothing(attended.size), [], scores)
-    names = [name for part in parts for name in part.names]
+    names = [name for part in (attended, *attended.further) for name in part.names]
     ids = list(range(1, len(alive) + 1)) if class_ids is None else [class_ids[index] for index in alive]
     chosen = [names[position] for position in kept]
     result = solve.conclude(steps[:, :, kept], attended, recipe, chosen, class_ids=ids)

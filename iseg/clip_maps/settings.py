@@ -62,6 +62,8 @@ class ClipMaps:
         evidence_weight: with `maps: joined`, exponent of that mean, by which a class's map is multiplied where it
             competes with those of other classes; 0 = all are alike. What is background is not changed.
         join: with `maps: joined`, cross-attention "times" or "plus" CLIP's maps.
+        views: with `maps: joined`, looks of the diffusion model at the picture whose maps are averaged (`iseg.views`),
+            e.g. "512,704,flip"; None = the plain one.
         cross_weight: exponent (times) or weight (plus) of the cross-attention, 1 minus it of CLIP's.
     """
 
@@ -91,6 +93,7 @@ class ClipMaps:
     evidence_weight: float = 0.0
     join: Literal["times", "plus"] = "times"
     cross_weight: float = 0.5
+    views: str | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():

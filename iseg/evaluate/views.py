@@ -1,21 +1,15 @@
 """Maps averaged over sizes, mirrored views and noise seeds before the decision, and how far the seeds differ."""
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from iseg.backbones.seam import Backbone
-from iseg.backbones.table import BackboneRow
-from iseg.errors import InputError, echo
 from iseg.evaluate.config import Evaluation, Variant
 from iseg.evaluate.dataset_run import Run
 from iseg.evaluate.loading import Loaded
@@ -25,38 +19,7 @@ from iseg.evaluate.score import score_masks
 from iseg.files.export import write_json
 from iseg.results import Attended
 from iseg.solve import conclude_classes, refine_classes
-
-FLIP = "flip"
-
-
-@dataclass(frozen=True)
-class View:
-    """How a picture is looked at: as a square of `size` pixels, mirrored or not."""
-
-    size: int
-    mirrored: bool = False
-
-
-def read_views(text: str | None, row: BackboneRow) -> list[View]:
-    """`512,384,flip` -> every size, each mirrored, too, where `flip` is among them; the largest first.
-
-    Without a size it is the model's own; None is the plain picture. The order of the text does not matter, so that sums
-    over the views are the same, digit by digit.
-
-    Raises InputError for anything else, and for sizes that the model cannot take.
-    """
-    parts = [] if text is None else [part.strip() for part in text.split(",")]
-    sizes = [int(part) for part in parts if part.isdecimal()]
-    if len(sizes) + parts.count(FLIP) != len(parts) or len(set(parts)) < len(parts) or len(set(sizes)) < len(sizes):
-        raise InputError(f"views is {echo(text)}: expected sizes in pixels and flip, each once, e.g. "
-                         f"{row.image_size},flip")  # fmt: skip
-    for size in sizes:
-        try:
-            row.at_size(size)
-        except InputError as error:
-            raise InputError(f"views is {echo(text)}: {error}") from None
-    both = (False, True) if FLIP in parts else (False,)
-    return [View(size, mirrored) for size in sorted(sizes or [row.image_size], reverse=True) for mirrored in both]
+from iseg.views import View, on_grid, read_views, unmirrored
 
 
 def segment_averaged(run: Run, evaluation: Evaluation, by_image: Mapping[str, list[int]] | None) -> int:
@@ -124,44 +87,17 @@ class AveragedRunner(Runner):
         words = [[self.labels.classes[index].word for index in one.class_ids] for one in named]
         row = self.seg.backbone.row
         recipes = [row.recipe_at(variant.recipe, view.size) for variant, _ in group]
-        with looking(self.seg.backbone, view.size, seed):
-            if view.size == row.image_size:
-                squares = [one.squares[recipes[0].resize] for one in named]
-            else:
-                squares = [self.seg.square(one.image, recipes[0]) for one in named]
-            latents = self.seg.encode_squares([square.flip(2) if view.mirrored else square for square in squares])
-            seen = self.seg.attend_latents(latents, words, [one.size for one in named], recipes[0])
+        looking = self.seg.at(view.size, seed)
+        if view.size == row.image_size:
+            squares = [one.squares[recipes[0].resize] for one in named]
+        else:
+            squares = [looking.square(one.image, recipes[0]) for one in named]
+        latents = looking.encode_squares([square.flip(2) if view.mirrored else square for square in squares])
+        seen = looking.attend_latents(latents, words, [one.size for one in named], recipes[0])
         for one, record in zip(named, seen, strict=True):
             record.picture = one.image
         steps = [[refine_classes(record, recipe) for recipe in recipes] for record in seen]
         return seen, [[unmirrored(each) for each in image] for image in steps] if view.mirrored else steps
-
-
-def unmirrored(steps: Tensor) -> Tensor:
-    """Maps (N + 1, HW, K) of a mirrored picture, turned back."""
-    side = round(steps.shape[1] ** 0.5)
-    return steps.unflatten(1, (side, side)).flip(2).flatten(1, 2)
-
-
-def on_grid(steps: Tensor, side: int) -> Tensor:
-    """Maps (N + 1, HW, K) brought to a grid of side x side cells, bilinear; their sums stay about what they are."""
-    own = round(steps.shape[1] ** 0.5)
-    if own == side:
-        return steps
-    grids = steps.unflatten(1, (own, own)).permute(0, 3, 1, 2)
-    large = F.interpolate(grids, (side, side), mode="bilinear", align_corners=False) * (own / side) ** 2
-    return large.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-@contextmanager
-def looking(backbone: Backbone, size: int, number: int) -> Iterator[None]:
-    """Inside the block the model takes squares of `size`, with the noise of the seed `number` after its own."""
-    own: Any = backbone.row
-    backbone.row = replace(own.at_size(size), noise_seed=own.noise_seed + number)
-    try:
-        yield
-    finally:
-        backbone.row = own
 
 
 def seed_folder(folder: Outputs, seed: int) -> Outputs:

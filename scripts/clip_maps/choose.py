@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from iseg import ISeg
 from iseg.clip_maps import load_clip_maps
-from iseg.clip_maps.joined import candidates, decide_joined
+from iseg.clip_maps.joined import candidates, decide_joined, joined_steps
 from iseg.clip_maps.settings import ClipMaps
 from iseg.clip_maps.source import ClipSource
 from iseg.errors import InputError
@@ -37,7 +37,7 @@ from iseg.results import Attended
 from iseg.tagging.quality import quality
 from scripts.train_clip.data import class_names
 from scripts.train_tiny.make_set import SIZES
-from scripts.train_tiny.scenes import render, scene_rng
+from scripts.train_tiny.scenes import Scene, render, scene_rng
 
 SEED = 9301  # the demo's scenes are of 11, the small CLIP's of 9100..9203
 CANDIDATES = (0.2,)
@@ -104,6 +104,33 @@ def choose(scenes: int, out: Path) -> None:
     print(markdown((*keys, "precision %", "recall %", "mIoU %"), rows))
 
 
+class Figures:
+    """mIoU, and precision and recall of presence, summed up over images of the 20 words."""
+
+    def __init__(self) -> None:
+        self.matrix = ConfusionMatrix(21)
+        self.truth: dict[str, list[int]] = {}
+        self.alive: dict[str, list[int]] = {}
+
+    def add(self, truth: NDArray[np.uint8], words: list[int], mask: NDArray[np.uint8], alive: list[int]) -> None:
+        """Count an image: its truth and mask (H, W), the words that are there and those that were found."""
+        self.matrix.update(truth, mask)
+        number = str(len(self.truth))
+        self.truth[number], self.alive[number] = words, alive
+
+    def shares(self) -> dict[str, float]:
+        """The figures in [0, 1]."""
+        shares = quality(self.truth, self.alive, class_names())
+        precision, recall = shares["precision"] or 0.0, shares["recall"] or 0.0
+        return {"miou": self.matrix.mean_iou(), "precision": precision, "recall": recall}
+
+
+def scene_of(index: int) -> Scene:
+    """A scene of the choice."""
+    rng = scene_rng(SEED, index)
+    return render(rng, SIZES[int(rng.integers(len(SIZES)))])
+
+
 def folder(out: Path, candidate: float) -> Path:
     """Where what was recorded lies."""
     return out / "records" / f"candidate-{candidate:g}"
@@ -111,24 +138,22 @@ def folder(out: Path, candidate: float) -> Path:
 
 def measure(records: list[Recorded], settings: ClipMaps, recipe: Recipe) -> dict[str, float]:
     """mIoU, and precision and recall of presence, in [0, 1]."""
-    matrix, alive, ids = ConfusionMatrix(21), {}, list(range(1, 21))
-    for number, one in enumerate(records):
+    figures = Figures()
+    for one in records:
         mask, kept = np.zeros(one.truth.shape, np.uint8), []
         if one.attended is not None:
-            found = decide_joined(one.attended, one.coarse, one.asked, settings, recipe, ids)
+            steps = joined_steps(one.attended, one.coarse, one.asked, settings, recipe)
+            found = decide_joined(one.attended, steps, one.coarse, one.asked, settings, recipe, list(range(1, 21)))
             mask, kept = found.result.mask, found.alive
-        matrix.update(one.truth, mask)
-        alive[str(number)] = kept
-    shares = quality({str(number): one.words for number, one in enumerate(records)}, alive, class_names())
-    return {"miou": matrix.mean_iou(), "precision": shares["precision"] or 0.0, "recall": shares["recall"] or 0.0}
+        figures.add(one.truth, one.words, mask, kept)
+    return figures.shares()
 
 
 def recorded(seg: ISeg, settings: ClipMaps, scenes: int, place: Path) -> Iterator[Recorded]:
     """Scenes with what was recorded of them, from the folder where it lies."""
     source, names = ClipSource.from_pretrained(settings, device="cpu"), class_names()
     for index in tqdm(range(scenes), desc="record", disable=None):
-        rng = scene_rng(SEED, index)
-        scene = render(rng, SIZES[int(rng.integers(len(SIZES)))])
+        scene = scene_of(index)
         path = place / f"{index}.safetensors"
         if not path.is_file():
             coarse = source.maps(scene.image, names)

@@ -21,6 +21,7 @@ from iseg.clip_maps import (
 from iseg.clip_maps.texts import kept_features, other_words, split_names
 from iseg.errors import InputError
 from iseg.results import Segmentation
+from iseg.state import ImageState
 from iseg.tagging import vision
 
 
@@ -161,6 +162,30 @@ def test_evidence_decides_between_classes_and_leaves_the_background():
     expected = np.array([7, 3, 9])[np.argmax(result.scores * weights[:, None, None], 0)]
     assert np.array_equal(labels, np.where(mask > 0, expected, 0))
     assert set(np.unique(labels)) == {0, 3, 7, 9}
+
+
+def test_several_looks_are_averaged_and_leave_the_model_as_it_is(tiny, scene):
+    """One look is the plain run; with the mirror image a mirrored picture has mirrored maps, whatever the sizes."""
+    wide = np.concatenate([scene, scene[:, ::-1]], 1)  # its own mirror image
+    maps = torch.rand(2, 9, 5, generator=torch.Generator().manual_seed(7))
+    maps = torch.cat([maps, maps.flip(2)], 2)
+    settings = ClipMaps(candidate=0.0, agreement_threshold=0.0, iterations=1, upsample="bilinear")
+    recipe, row = tiny.recipe.changed(upsample="bilinear"), tiny.backbone.row
+
+    def look(views):
+        chosen = settings.changed("test", views=views)
+        return joined.find_joined(tiny, ImageState(wide), maps, ["cat", "dog"], chosen, recipe).result
+
+    plain, own, both = look(None), look(str(row.image_size)), look("288,256,flip")
+    assert np.array_equal(plain.maps, own.maps)
+    assert np.array_equal(plain.mask, own.mask)
+    assert both.mask.shape == plain.mask.shape
+    assert both.maps.shape == (2, 36, 36)
+    np.testing.assert_allclose(both.maps, both.maps[..., ::-1], rtol=1e-3, atol=1e-6)
+    assert np.abs(plain.maps - plain.maps[..., ::-1]).max() > 1e-3 * plain.maps.max()  # the noise is no mirror image
+    assert tiny.backbone.row is row
+    with pytest.raises(InputError, match="size 100: tiny takes multiples"):
+        look("100")
 
 
 def test_a_preset_leaves_optional_settings_as_they_are():

@@ -16,8 +16,8 @@ from iseg.backbones.table import load_row
 from iseg.data.read import read_label
 from iseg.errors import InputError
 from iseg.evaluate import main, outputs
-from iseg.evaluate.views import View, looking, on_grid, read_views, unmirrored
 from iseg.recipe import load_recipe
+from iseg.views import View, on_grid, read_views, unmirrored
 
 IDS = [(1,), (2, 3), (15,)]
 
@@ -177,9 +177,10 @@ def test_other_views_are_refused_in_one_line(run, capsys):
     assert run("bad", "--views", "16,flip") == 0
 
 
-def test_size_and_noise_come_back(noisy):
-    backbone = FakeModel(load_recipe("wsss/voc")).backbone
-    with pytest.raises(RuntimeError, match="told 20"), looking(backbone, 20, 2):
-        raise RuntimeError(f"told {backbone.row.image_size}")
-    assert backbone.row.noise_seed == 1101
-    assert backbone.row.image_size == 16
+def test_a_model_at_another_size_leaves_the_model_as_it_is(noisy):
+    seg = FakeModel(load_recipe("wsss/voc"))
+    other = seg.at(20, 2)
+    assert (other.backbone.row.image_size, other.backbone.row.noise_seed) == (20, 1103)
+    assert (seg.backbone.row.image_size, seg.backbone.row.noise_seed) == (16, 1101)
+    assert other._lock is seg._lock
+    assert other.square(np.zeros((9, 14, 3), np.uint8), seg.recipe).shape == (3, 20, 20)
