@@ -32,7 +32,7 @@ LAYERS = [
     ["polish"],
     ["results"],
     ["backbones", "files"],
-    ["attempt", "cutout", "marked", "passes", "pieces", "solve", "state"],
+    ["attempt", "cutout", "marked", "passes", "pieces", "solve", "state", "window"],
     ["pipeline"],
     ["tagging", "data"],
     ["clip_maps"],

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 16  # of each channel
-RARE = 1e-4  # share of a bin below which nothing is told
+RARE = 1e-3  # share of a bin below which nothing is told
 SURE = 4.0  # largest log ratio
 
 
