@@ -54,7 +54,7 @@ def test_colours_of_either_side():
     bins, left = colour_bins(picture), np.arange(6) < 3
     assert np.array_equal(np.unique(bins), np.sort([(14 * BINS + 3) * BINS + 1, (1 * BINS + 4) * BINS + 15]))
     weights = np.broadcast_to(left, (4, 6)).astype(float)
-    ratio = log_ratio(bins, weights, 1 - weights)
+    ratio = log_ratio(bins, weights, 1 - weights, 1e-4)
     assert np.allclose(ratio, np.where(left, SURE, -SURE)[None])
     shares = histogram(bins, weights)
     assert np.isclose(shares.sum(), 1)

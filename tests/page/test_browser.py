@@ -159,7 +159,7 @@ def test_an_outline_that_is_cut_follows_the_iterations(visitor):
     visitor.click(*spot(THING))
     visitor.settle()
     shown = []
-    for words in ("of the map", "cut by colours and edges"):
+    for words in ("of the map", "cut"):
         choose(visitor, "outline", words)
         shown.append(visitor.shown() > 0)
     visitor.slide("iterations", 4)
