@@ -36,7 +36,6 @@ class CutSettings:
         side: longest side in pixels of the window that is cut.
         margin: of the window around what was decided, see `window_around`.
         score: weight of the log odds of the score, colour: of the log ratio of the colours.
-        fade: of n clicks the score has the weight score / n^fade: the more there are, the less it need be believed.
         rare: share of a bin of colours below which it tells nothing.
         strength, least, colours: of the border, see `edge_weights`.
         click_radius: pixels of the window around a click that are sure.
@@ -48,7 +47,6 @@ class CutSettings:
     margin: float = 0.3
     score: float = 2.0
     colour: float = 1.0
-    fade: float = 0.0
     rare: float = 1e-3
     strength: float = 4.0
     least: float = 0.1
@@ -61,7 +59,7 @@ class CutSettings:
 
 
 DEFAULTS = CutSettings()
-FOR_MARKOV = replace(DEFAULTS, score=1.0, fade=0.5, rare=1e-4)
+FOR_MARKOV = replace(DEFAULTS, score=0.5, rare=1e-4, rounds=100, further_rounds=40)  # further clicks correct the maps
 
 
 def cut_score(picture: NDArray[np.uint8], score: Map, marks: Marks, settings: CutSettings = DEFAULTS) -> Map:
@@ -121,8 +119,7 @@ def cut_window(
         outside: (h, w), what is not inside whatever is clicked.
     """
     near = np.clip(score, NEAREST_SCORE, 1 - NEAREST_SCORE)
-    weight = settings.score / max(1, len(clicks)) ** settings.fade
-    from_score = np.float32(weight) * np.log(near / (1 - near))
+    from_score = settings.score * np.log(near / (1 - near))
     free = np.ones(first.shape, bool) if outside is None else ~outside
     fixed, around = _marked(free, clicks, settings.click_radius)
     weights = edge_weights(colours, settings.strength, settings.least, settings.colours)
