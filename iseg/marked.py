@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import absorb, masks, pieces, seeds
+from iseg.cutout import DEFAULTS, FOR_MARKOV, cut_score
 from iseg.finite import check_finite, to_grids
 from iseg.markov import Click
 from iseg.marks import Marks
@@ -23,7 +24,7 @@ LEAST_BORDER = 1e-3
 @torch.inference_mode()
 def solve_clicks(attended: Attended, marks: Marks, recipe: Recipe, names: list[str], columns: Tensor) -> Segmentation:
     """One object's points and negative points -> its mask by Markov maps; `columns`: their cells (HW, n)."""
-    scores = click_score(attended, marks, recipe)[None]
+    scores = outlined(click_score(attended, marks, recipe)[None], attended, [marks], recipe)
     return _concluded(scores, attended, recipe, names, columns.amax(1, keepdim=True))
 
 
@@ -49,7 +50,7 @@ def solve_boxes(
 ) -> Segmentation:
     """K objects with a box each -> masks by what hangs together with a box's outside; `columns`: seeds (HW, K)."""
     cells = [seeds.touched(each.boxes, attended.size, attended.grid_size) for each in marks]
-    scores = torch.stack([box_score(attended, each, recipe) for each in cells])
+    scores = outlined(torch.stack([box_score(attended, each, recipe) for each in cells]), attended, marks, recipe)
     return _concluded(scores, attended, recipe, names, columns)
 
 
@@ -98,10 +99,37 @@ def marks_score(attended: Attended, marks: Marks, recipe: Recipe, refined: Tenso
         if marks.negative:
             against = seeds.points(marks.negative, attended.size, attended.grid_size).amax(1) > 0
         clicked = None if refined is None else masks.min_max(refined[None, None].float())[0, 0]
-        return box_score(attended, cells, recipe, against, clicked)
-    if marks.points and not marks.lines and recipe.click_decision == "markov":
-        return click_score(attended, marks, recipe)
+        return outlined(box_score(attended, cells, recipe, against, clicked)[None], attended, [marks], recipe)[0]
+    if _by_markov(marks, recipe):
+        return outlined(click_score(attended, marks, recipe)[None], attended, [marks], recipe)[0]
     return None
+
+
+@torch.inference_mode()
+def outlined(scores: Tensor, attended: Attended, marks: Sequence[Marks] | None, recipe: Recipe) -> Tensor:
+    """Scores (K, h, w) of K objects as they were decided -> (K, h', w') with the border of the recipe's outline.
+
+    Args:
+        scores: on the whole picture, the recipe's border at `border_of`; they come back as they are for `outline: map`.
+        marks: of each object, in pixels of the image; None where there are none, as of words.
+    """
+    if recipe.outline == "map" or not len(scores):
+        return scores
+    border = border_of(recipe)
+    guide = attended.guide(recipe.outline_size)
+    picture = np.ascontiguousarray((guide * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+    across, down = picture.shape[1] / attended.size[1], picture.shape[0] / attended.size[0]
+    cut = []
+    for score, own in zip(scores.cpu().numpy(), marks or [Marks()] * len(scores), strict=True):
+        centred = np.interp(score, (0, border, 1), (0, 0.5, 1)).astype(np.float32)
+        settings = FOR_MARKOV if _by_markov(own, recipe) else DEFAULTS
+        fine = cut_score(picture, centred, own.scaled(across, down), settings)
+        cut.append(np.interp(fine, (0, 0.5, 1), (0, border, 1)).astype(np.float32))
+    return torch.from_numpy(np.stack(cut)).to(scores.device)
+
+
+def _by_markov(marks: Marks, recipe: Recipe) -> bool:
+    return bool(marks.points) and not marks.lines and not marks.boxes and recipe.click_decision == "markov"
 
 
 def automatic(scores: Tensor, recipe: Recipe) -> Tensor:

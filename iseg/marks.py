@@ -31,6 +31,15 @@ class Marks:
         """Pixels of points and lines, all of which belong to the object."""
         return [*self.points, *(point for line in self.lines for point in line)]
 
+    def scaled(self, across: float, down: float) -> "Marks":
+        """The same on a picture so many times as wide and high; points lie in the middle of their pixels before."""
+
+        def moved(points: Sequence[Point]) -> list[Point]:
+            return [((math.floor(x) + 0.5) * across, (math.floor(y) + 0.5) * down) for x, y in points]
+
+        boxes = [(xa * across, ya * down, xb * across, yb * down) for xa, ya, xb, yb in self.boxes]
+        return Marks(moved(self.points), moved(self.negative), [moved(line) for line in self.lines], boxes)
+
 
 def as_points(given: Any, name: str) -> list[Point]:
     """Pixels [(x, y), ...] of a list or (n, 2) array. Raises InputError naming what was given under `name`."""

@@ -36,6 +36,9 @@ class Recipe:
         upsample: maps to the image's size, "bilinear", or "bilateral": along the picture's edges, rows and columns in
             turn.
         upsample_cells, upsample_range: of "bilateral": the sigmas in cells of the grid and in colours of 0..1.
+        outline: the border of each object where its "map" has it, or by a "cut" along colours and edges of the picture
+            (`iseg.cutout`), whatever it was asked for by.
+        outline_size: longest side in pixels at which "cut" decides.
         decision_size: longest side in pixels at which "bilateral", "markov" and "absorb" decide.
         click_decision: points by "refine" (the method) or "markov" (M2N2).
         mark_threshold: of points, a line or a box that are refined: "fixed" (`background`), or "otsu": chosen from the
@@ -69,6 +72,8 @@ class Recipe:
     upsample_cells: float = 1.0
     upsample_range: float = 0.1
     decision_size: int = 200
+    outline: Literal["map", "cut"] = "map"
+    outline_size: int = 400
     click_decision: Literal["refine", "markov"] = "refine"
     mark_threshold: Literal["fixed", "otsu"] = "fixed"
     negative_points: Literal["subtract", "share"] = "subtract"
@@ -88,6 +93,7 @@ class Recipe:
             "upsample_cells": (0.01, 4),
             "upsample_range": (0.001, 100),
             "decision_size": (16, 8192),
+            "outline_size": (16, 8192),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)

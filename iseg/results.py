@@ -111,7 +111,7 @@ class Attended:
     picture: NDArray[np.uint8] | None = field(default=None, repr=False)
     _reduced: OrderedDict[tuple, Tensor] = field(default_factory=OrderedDict, repr=False)
     _spare: Tensor | None = field(default=None, repr=False)  # memory for the next matrix
-    _guide: dict[int, Tensor] = field(default_factory=dict, repr=False)  # of the last decision size
+    _guide: dict[int, Tensor] = field(default_factory=dict, repr=False)  # of the last two sizes
     _chain: Chain | None = field(default=None, repr=False)
     _markov: dict[tuple, MarkovMaps] = field(default_factory=dict, repr=False)  # of the last settings
 
@@ -133,7 +133,8 @@ class Attended:
             if self.picture is None:
                 raise ValueError("this pass has no picture: set Attended.picture to decide along its edges")
             unit = torch.tensor(self.picture).permute(2, 0, 1).to(self.attention.device).float() / 255  # read-only, too
-            self._guide = {longest: small_picture(unit, longest).contiguous()}
+            last = list(self._guide.items())[-1:]
+            self._guide = dict([*last, (longest, small_picture(unit, longest).contiguous())])
         return self._guide[longest]
 
     def markov(self, recipe: Recipe) -> MarkovMaps:

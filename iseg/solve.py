@@ -9,6 +9,7 @@ from torch import Tensor
 from iseg import cross, marked, masks, refine, seeds
 from iseg.finite import to_grids
 from iseg.kinds import FirstMaps
+from iseg.marks import Marks
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
 from iseg.upsample import separable_bilateral
@@ -35,7 +36,7 @@ def solve_maps(
             steps = refine_columns(attended, first.columns, recipe)
         else:
             steps = refine_seeds(attended, first.columns, recipe, first.negative)
-        result = conclude(steps, attended, recipe, names, trajectory, of_marks=bool(first.marks))
+        result = conclude(steps, attended, recipe, names, trajectory, marks=first.marks)
     if first.marks:
         marked.clean(result.mask, first.marks, recipe)
     return result
@@ -104,21 +105,22 @@ def conclude(
     names: list[str],
     trajectory: bool = False,
     class_ids: Sequence[int] | None = None,
-    of_marks: bool = False,
+    marks: Sequence[Marks] | None = None,
 ) -> Segmentation:
     """Maps after 0..N iterations (N + 1, HW, K) -> labels at the image's size, and arrays.
 
-    of_marks: the maps come from points, lines or boxes, for which the recipe may choose the threshold by the map.
+    marks: of each object where they come from points, lines or boxes: the recipe may choose the threshold by the map.
     """
     ids, size = range(1, len(names) + 1) if class_ids is None else class_ids, attended.size
     kept = steps if trajectory else steps[:: max(1, len(steps) - 1)]  # the first and the last
     grids = to_grids(kept)
     fine = None
-    is_automatic = of_marks and recipe.mark_threshold == "otsu"
-    if len(names) and (recipe.upsample == "bilateral" or is_automatic):
-        fine = fine_scores(steps[-1], attended, recipe, is_automatic)
+    is_automatic = bool(marks) and recipe.mark_threshold == "otsu"
+    is_cut = recipe.outline == "cut"
+    if len(names) and (recipe.upsample == "bilateral" or is_automatic or is_cut):
+        fine = marked.outlined(fine_scores(steps[-1], attended, recipe, is_automatic), attended, marks, recipe)
         scores = (masks.resize(each[None], size)[0] for each in fine)
-        labels = masks.label_map(scores, ids, recipe.background, rescale=recipe.working_size is not None)
+        labels = masks.label_map(scores, ids, recipe.background, rescale=recipe.working_size is not None and not is_cut)
     else:
         labels = masks.decide(steps[-1], size, ids, recipe.background, recipe.working_size)
     return Segmentation(

@@ -264,3 +264,35 @@ def test_bilateral_follows_the_picture():
 def test_settings_out_of_bounds(key, value):
     with pytest.raises(InputError, match=key):
         Recipe(**{key: value})
+
+
+@pytest.mark.parametrize("kind", ["points", "line", "box", "boxes", "markov"])
+def test_an_outline_that_is_cut_lies_on_the_pictures_edges(kind):
+    of, truth = attended(0.3, 0.7), np.zeros(SIZE, bool)  # edges that lie within cells of the grid
+    truth[:, int(64 * 0.3) : int(64 * 0.7)] = True
+    given_ = {"points": [(32, 20)], "line": [(26, 10), (38, 30)], "box": (12, 0, 52, 40), "boxes": [(12, 0, 52, 40)]}
+    recipe = Recipe(iterations=1, mark_threshold="otsu", box_decision="absorb", outline="cut", background=0.4)
+    recipe = recipe.changed(click_decision="markov") if kind == "markov" else recipe
+    kind = "points" if kind == "markov" else kind
+    found = solved(kind, given_[kind], recipe, of=of)
+    assert ((found.mask > 0) == truth).mean() > 0.98
+    assert found.fine is not None
+    assert found.fine.shape == (1, *SIZE)
+    assert np.array_equal(found.scores[0] >= np.float32(0.4), found.mask > 0)
+
+
+def test_words_are_cut_each_for_itself():
+    of, side = attended(), GRID * GRID
+    columns = torch.zeros(2, side, 2)
+    columns[:, :, 0].view(2, GRID, GRID)[:, :, 3:5], columns[:, :, 1].view(2, GRID, GRID)[:, :, :2] = 1, 1
+    found = solve.conclude(columns, of, Recipe(outline="cut"), ["middle", "left"], class_ids=[7, 3])
+    assert set(np.unique(found.mask)) <= {0, 3, 7}
+    assert (found.mask[:, 25:39] == 7).mean() > 0.95
+    assert not (found.mask[:, 41:] > 0).any()
+    assert solve.conclude(columns[..., :0], of, Recipe(outline="cut"), []).mask.max() == 0
+
+
+def test_marks_on_a_smaller_picture():
+    marks = Marks([(3, 5.7)], [(0, 0)], [[(9, 9)]], [(0, 4, 8, 2)]).scaled(0.5, 2)
+    assert (marks.points, marks.negative, marks.lines) == ([(1.75, 11)], [(0.25, 1)], [[(4.75, 19)]])
+    assert marks.boxes == [(0, 8, 4, 4)]

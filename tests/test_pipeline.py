@@ -125,7 +125,11 @@ def test_rough_mask_of_a_box_is_the_box(seg):
     seg.set_image(np.zeros((grid * 2, grid * 3, 3), np.uint8) + 90)
     mask = np.zeros((grid * 2, grid * 3), bool)
     mask[8:20, 12:30] = True
-    spread = {"box_decision": "refine", "mark_threshold": "fixed"}  # as published; the embedded model's own differ
+    spread = {
+        "box_decision": "refine",
+        "mark_threshold": "fixed",
+        "outline": "map",
+    }  # as published; the embedded model's own differ
     drawn, boxed = seg.segment(mask=mask, **spread), seg.segment(box=(12, 8, 30, 20), **spread)
     assert np.array_equal(drawn.scores, boxed.scores)
 

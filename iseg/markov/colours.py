@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 16  # of each channel
-RARE = 1e-4  # share of a bin below which nothing is told
 SURE = 4.0  # largest log ratio
 
 
@@ -28,12 +27,13 @@ def histogram(bins: NDArray[np.int64], weights: NDArray) -> NDArray[np.float64]:
     return (counts / total if total > 0 else counts).ravel()
 
 
-def log_ratio(bins: NDArray[np.int64], inside: NDArray, outside: NDArray) -> NDArray[np.float32]:
+def log_ratio(bins: NDArray[np.int64], inside: NDArray, outside: NDArray, rare: float) -> NDArray[np.float32]:
     """How much likelier each pixel's colour is inside than outside: (H, W) in -SURE..SURE, natural logarithm.
 
     Args:
         bins: of `colour_bins`.
         inside, outside: (H, W) weights of the pixels that the two histograms are made of.
+        rare: share of a bin below which nothing is told.
     """
-    ratio = np.log((histogram(bins, inside) + RARE) / (histogram(bins, outside) + RARE))
+    ratio = np.log((histogram(bins, inside) + rare) / (histogram(bins, outside) + rare))
     return np.clip(ratio, -SURE, SURE)[bins].astype(np.float32)

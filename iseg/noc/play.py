@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iseg import kinds
-from iseg.cutout import cut_clicks
 from iseg.markov import Click
 from iseg.noc.protocol import LIMIT, TARGETS, Protocol, Truth, next_click, next_click_m2n2, overlap
 from iseg.recipe import Recipe
@@ -57,12 +56,11 @@ def decision(attended: Attended, recipe: Recipe, name: str) -> Decide:
     Args:
         attended: the pass of the empty prompt, with its picture.
         recipe: its settings.
-        name: one of `DECISIONS`: "refine" and "markov" are `ISeg.segment` with points and negative points, "cut" is
-            `cut_clicks`.
+        name: one of `DECISIONS`, all of which are `ISeg.segment` with points and negative points; "cut" is Markov maps
+            with the outline cut.
     """
-    if name == "cut":
-        return lambda clicks: _cut(attended, recipe, clicks)
-    changed = recipe.changed(click_decision=name)
+    by = {"click_decision": "refine"} if name == "refine" else {"click_decision": "markov"}
+    changed = recipe.changed(**by, outline="cut" if name == "cut" else "map")
 
     def decide(clicks: Sequence[Click]) -> NDArray[np.bool_]:
         inside = [(each.x, each.y) for each in clicks if each.inside]
@@ -73,8 +71,3 @@ def decision(attended: Attended, recipe: Recipe, name: str) -> Decide:
         return solve_maps(attended, first, changed, "points").mask > 0
 
     return decide
-
-
-def _cut(attended: Attended, recipe: Recipe, clicks: Sequence[Click]) -> NDArray[np.bool_]:
-    assert attended.picture is not None
-    return cut_clicks(attended.markov(recipe), attended.picture, clicks)

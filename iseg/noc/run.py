@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from iseg.cutout import DEFAULTS
+from iseg.cutout import FOR_MARKOV
 from iseg.data.items import Item
 from iseg.errors import InputError, echo
 from iseg.evaluate import outputs
@@ -91,8 +91,8 @@ def hold(run: ClickRun, items: list[Item]) -> FolderLock:
         "protocol": run.protocol,
         "whole": run.whole,
         "decisions": list(run.decisions),
-        "recipe": {key: value for key, value in asdict(run.recipe).items() if key != "click_decision"},
-        "cut": asdict(DEFAULTS) if "cut" in run.decisions else None,
+        "recipe": {key: value for key, value in asdict(run.recipe).items() if key not in ("click_decision", "outline")},
+        "cut": asdict(FOR_MARKOV) if "cut" in run.decisions else None,
         "dtype": run.dtype,
         "weights_sha256": outputs.weights_digest(run.model, run.backbone, precision),
         "backbone": outputs.row_name(run.model, run.backbone),

@@ -9,7 +9,8 @@ from iseg.recipe import Recipe
 
 # Field of the recipe -> kinds of marks it matters to (empty: any), and what people read: its name, and its values
 OFFERED: dict[str, tuple[tuple[str, ...], str, dict[Any, str]]] = {
-    "upsample": ((), "Outline", {"bilinear": "smooth", "bilateral": "along edges"}),
+    "upsample": ((), "Maps", {"bilinear": "smooth", "bilateral": "along edges"}),
+    "outline": ((), "Outline", {"map": "of the map", "cut": "cut"}),
     "mark_threshold": (("points", "lines"), "Threshold", {"fixed": "the same for all", "otsu": "fits each map"}),
     "click_decision": (("points",), "Points", {"refine": "spread", "markov": "walk (Markov maps)"}),
     "box_decision": (("boxes",), "Boxes", {"refine": "spread", "absorb": "not like outside"}),

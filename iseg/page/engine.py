@@ -179,7 +179,7 @@ class Engine:
             attended = self._attend(name, words.phrases, recipe)
             spoken = solve.refine_classes(attended, recipe)
             if not marks:
-                return Solved(spoken, attended, recipe)
+                return Solved(spoken, attended, recipe).outlined(wanted.iterations, None)
             spoken = spoken[..., [words.index]]
         attended = self._attend(name, (), recipe)
         if wanted.pieces and not words:
@@ -196,7 +196,8 @@ class Engine:
         if found:
             return found
         steps = combined(attended, marks, spoken, recipe, self.settings.max_cells)
-        return Solved(steps, attended, recipe, of_marks=spoken is None)
+        found = Solved(steps, attended, recipe, of_marks=spoken is None)
+        return found.outlined(wanted.iterations, marks)
 
     def _attend(self, name: str, phrases: tuple[str, ...], recipe: Recipe) -> Attended:
         seg, state = self.seg, self._images.get(name)

@@ -27,6 +27,8 @@ class Solved:
         of_marks: they come from marks alone.
         follows_edges: false for what is exact as it is, such as regions.
         score: (h', w') in [0, 1], decided at the recipe's border; then `steps` holds the first map only.
+        cut: (K, h', w') in [0, 1], the scores after `cut_at` iterations with their outline cut: the page shows and
+            saves these, and the maps while iterations are played.
     """
 
     steps: Tensor
@@ -35,6 +37,8 @@ class Solved:
     of_marks: bool = False
     follows_edges: bool = True
     score: Tensor | None = None
+    cut: Tensor | None = None
+    cut_at: int = 0
 
     @property
     def is_automatic(self) -> bool:
@@ -52,9 +56,20 @@ class Solved:
         """The score (h', w') in [0, 1] of the last maps, on the CPU: what a threshold decides on."""
         if self.score is not None:
             return torch.from_numpy(finite_array(self.score))
+        if self.cut is not None:
+            return torch.from_numpy(finite_array(self.cut[index]))
         check_finite(self.steps[-1])
         recipe = self.recipe if self.follows_edges else replace(self.recipe, upsample="bilinear")
         return solve.fine_scores(self.steps[-1][:, [index]], self.attended, recipe, self.is_automatic)[0].cpu()
+
+    def outlined(self, iterations: int, marks: Marks | None) -> "Solved":
+        """The same, with its outline cut where the recipe says so, after so many iterations; marks: of the object."""
+        if self.recipe.outline == "map" or self.score is not None or not self.follows_edges:
+            return self
+        check_finite(self.steps[iterations])
+        scores = solve.fine_scores(self.steps[iterations], self.attended, self.recipe, self.is_automatic)
+        cut = marked.outlined(scores, self.attended, None if marks is None else [marks], self.recipe)
+        return replace(self, cut=cut, cut_at=iterations)
 
     def arrays(self, only_last: bool) -> NDArray[np.float32]:
         """What the page is sent: maps (N + 1, K, g, g), or the score (1, 1, h', w')."""
@@ -79,9 +94,12 @@ def decided(attended: Attended, marks: Marks, recipe: Recipe) -> Solved | None:
 def told(solved: Solved, only_last: bool) -> dict[str, Any]:
     """An answer of the page's: arrays in base64, and how they become scores."""
     arrays = solved.arrays(only_last)
-    answer = {"steps": _packed(arrays), "shape": list(arrays.shape), "form": solved.form}
+    answer: dict[str, Any] = {"steps": _packed(arrays), "shape": list(arrays.shape), "form": solved.form}
     if solved.score is not None:
         answer["seed"] = _packed(to_grids(solved.steps))
+    if solved.cut is not None:
+        cut = finite_array(solved.cut)
+        answer["cut"] = {"scores": _packed(cut), "shape": list(cut.shape), "at": solved.cut_at}
     return {**answer, "automatic": solved.is_automatic}
 
 

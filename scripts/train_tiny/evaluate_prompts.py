@@ -43,6 +43,7 @@ PHOTOGRAPHS = "photographs"
 SMALLEST = 20  # pixels of an object
 MARKOV: dict[str, Any] = {"click_decision": "markov", "upsample_cells": 1.0, "upsample_range": 0.1}
 OLD: dict[str, Any] = {
+    "outline": "map",
     "upsample": "bilinear",
     "mark_threshold": "fixed",
     "negative_points": "subtract",

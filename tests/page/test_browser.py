@@ -150,9 +150,38 @@ def test_a_right_click_or_alt_click_subtracts(visitor):
 # ---- sliders
 
 
+def choose(visitor, name: str, words: str):
+    visitor.page.select_option(f"[data-choice={name}]", label=words)
+    visitor.settle()
+
+
+def test_an_outline_that_is_cut_follows_the_iterations(visitor):
+    visitor.click(*spot(THING))
+    visitor.settle()
+    shown = []
+    for words in ("of the map", "cut"):
+        choose(visitor, "outline", words)
+        shown.append(visitor.shown() > 0)
+    visitor.slide("iterations", 4)
+    visitor.settle()
+    shown.append(visitor.shown() > 0)
+    assert visitor.run("(app) => app.solver.mapsOf(app.document.selected).cut.at") == 4
+    assert len({each.tobytes() for each in shown}) == 3
+    assert iou(shown[1], truth(THING)) >= iou(shown[0], truth(THING)) - 0.02
+    np.testing.assert_array_equal(visitor.picture("mask") > 0, shown[2])
+    choose(visitor, "click_decision", "walk (Markov maps)")
+    assert visitor.page.is_disabled("#iseg-iterations")
+    assert visitor.page.is_disabled("#iseg-entropy")
+    assert "No effect" in visitor.page.get_attribute(".slider:has(#iseg-iterations)", "title")
+    visitor.screenshot("outline_cut")
+    choose(visitor, "click_decision", "spread")
+    assert not visitor.page.is_disabled("#iseg-iterations")
+
+
 def test_sliders_change_what_is_shown_without_a_request(visitor):
     visitor.click(*spot(THING))
     visitor.settle()
+    choose(visitor, "outline", "of the map")
     asked: list[str] = []
     listener = lambda request: asked.append(json.loads(request.post_data)["fn_name"])  # noqa: E731
     visitor.page.on("request", listener)

@@ -473,6 +473,8 @@ def test_what_the_recipe_offers_can_be_chosen_per_object(page):
         ("grid", True): [21, 1, GRID, GRID],
         ("decided", False): [1, 1, 90, 150],
     }
+    cut = page.get("solve", image=image, object={**wanted, "decision": {"outline": "cut"}}, slot="a")
+    assert (cut["form"], cut["cut"]["shape"], cut["cut"]["at"]) == ("grid", [1, 90, 150], wanted["iterations"])
     for wrong in ({"resize": "torch"}, {"upsample": "nearest"}, {"entropy": 0.1}, ["upsample"]):
         assert page.ask("solve", image=image, object={**wanted, "decision": wrong})["code"] == "input"
 
@@ -482,6 +484,7 @@ DECISIONS = [
     {"upsample": "bilateral", "mark_threshold": "otsu"},
     {"click_decision": "markov"},
     {"box_decision": "absorb", "upsample": "bilateral"},
+    {"box_decision": "absorb", "click_decision": "markov", "mark_threshold": "otsu", "outline": "cut"},
 ]
 
 
@@ -498,7 +501,10 @@ def test_exports_are_decided_on_what_the_page_is_sent(page, engine, decision, gi
     parsed = parse_object(wanted, engine.settings)
     score = engine.scores(image, [parsed], lambda *_: None)[0].numpy()
     steps = np.frombuffer(base64.b64decode(answer["steps"]), "<f4").reshape(answer["shape"])
-    if answer["form"] == "decided":
+    if "cut" in answer:
+        cut = np.frombuffer(base64.b64decode(answer["cut"]["scores"]), "<f4").reshape(answer["cut"]["shape"])
+        assert (cut[0].tolist(), answer["cut"]["at"]) == (score.tolist(), 2)
+    elif answer["form"] == "decided":
         np.testing.assert_allclose(score, steps[0, 0], atol=1e-6)
         assert np.frombuffer(base64.b64decode(answer["seed"]), "<f4").size == GRID**2
     elif answer["form"] == "grid" and not answer["automatic"]:

@@ -129,7 +129,7 @@ def test_agreement_with_itself_is_complete(capsys):
     result = agreement(2, ["mixed", "bfloat16"], None)
     assert result["float32"]["equal pixels"] == 100
     assert result["mixed"]["equal pixels"] == 100  # the embedded weights are float16 already
-    assert result["bfloat16"]["equal pixels"] < 100
+    assert 99 < result["bfloat16"]["equal pixels"] <= 100
     assert "pixels equal" in capsys.readouterr().out
 
 

@@ -85,7 +85,7 @@ export class Preview {
   #paint(maps, object) {
     const { pictures } = this.app.stage;
     const { width, height } = pictures;
-    const scores = scoreAt(this.app, maps, object, 0, width, height, new Float32Array(width * height));
+    const scores = scoreAt(this.app, maps, object, object.iterations, width, height, new Float32Array(width * height));
     const asked = claims(scores, object, pictures, this.app.image, new Float32Array(width * height));
     const data = new ImageData(width, height);
     const out = new Uint32Array(data.data.buffer);

@@ -1,5 +1,5 @@
 // The maps of an object -> its score in [0, 1], as the server makes it: stretched, along the picture's edges, with a
-// threshold that fits the map, or as it was decided on the server already.
+// threshold that fits the map, or as it was decided or cut on the server already.
 
 import { unit, upsample } from "./maths.js";
 import { mapAt } from "./solver.js";
@@ -8,7 +8,8 @@ const KEPT = 3; // scores of one object's maps
 
 // The score after some iterations, at the size at which it is decided: {values, width, height}.
 export function decidedAt(app, maps, object, iteration) {
-  const { width, height, form } = maps;
+  const { width, height, form, cut } = maps;
+  if (cut && cut.at === iteration) return cutOf(cut, object);
   const map = mapAt(maps, object, iteration);
   if (form === "decided") return { values: map, width, height };
   const edges = form === "edges" ? app.image.edges : null;
@@ -26,6 +27,11 @@ export function decidedAt(app, maps, object, iteration) {
     });
   }
   return maps.scores.get(key);
+}
+
+function cutOf({ values, count, width, height }, object) {
+  const start = (count > 1 ? object.words.index : 0) * width * height;
+  return { values: values.subarray(start, start + width * height), width, height };
 }
 
 // The score at (height x width), or the part `box` of it, into `out`.

@@ -70,6 +70,11 @@ export class Settings {
     this.#show("enhancement", doc.setting("enhancement"), `× ${(doc.setting("enhancement") ?? 1).toFixed(1)}`);
     this.#show("opacity", doc.now.opacity, `${Math.round(doc.now.opacity * 100)} %`);
     this.sliders.enhancement.disabled = Boolean(selected && !selected.words);
+    const idle = selected ? this.app.choices.notSpread(selected) : "";
+    for (const name of ["iterations", "entropy"]) {
+      this.sliders[name].disabled = Boolean(idle);
+      this.sliders[name].parentElement.title = idle || HELP[name];
+    }
     this.refs.whose.textContent = selected ? `of ${selected.name}` : "of the next object";
     for (const [name, toggle] of Object.entries(this.toggles)) {
       toggle.setAttribute("aria-pressed", String(Boolean(selected?.clean[name])));

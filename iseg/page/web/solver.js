@@ -31,7 +31,8 @@ export class Solver {
   key(object, image = this.app.image) {
     const { entropy, enhancement, marks, words, pieces, decision } = object;
     const isTogether = marks.boxes.length > 0 && marks.points.length + marks.lines.length > 0; // decided as one
-    const iterations = isTogether ? object.iterations : null;
+    const isCut = this.app.choices.of(object, "outline") === "cut"; // after the object's own iterations
+    const iterations = isTogether || isCut ? object.iterations : null;
     const isMixed = usesMarks(object);
     const spoken = words && { phrases: words.phrases, enhancement, index: isMixed ? words.index : null };
     const model = this.app.progress.model.name;
@@ -43,7 +44,8 @@ export class Solver {
     if (!hasMap(object)) return object.strokes.length ? BLANK : null;
     const key = this.key(object);
     if (this.maps.has(key)) this.shown.set(object.id, key);
-    return this.maps.get(key) ?? this.maps.get(this.shown.get(object.id)) ?? null;
+    const before = this.maps.get(this.shown.get(object.id)); // perhaps of an object that had its number before
+    return this.maps.get(key) ?? (before && (before.count === 1 || object.words) ? before : null);
   }
 
   isPending(object) {
@@ -112,8 +114,8 @@ export class Solver {
   }
 
   // The maps of an answer: `length` of them for each of `count` phrases, and how they become scores (see scores.js).
-  decode({ shape: [length, count, height, width], steps, seed, form, automatic }) {
-    const arrays = { steps: decodeFloats(steps), seed: seed && decodeFloats(seed) };
+  decode({ shape: [length, count, height, width], steps, seed, form, automatic, cut }) {
+    const arrays = { steps: decodeFloats(steps), seed: seed && decodeFloats(seed), cut: cut && decodeCut(cut) };
     return { serial: ++this.serial, length, count, height, width, form, automatic, ...arrays };
   }
 
@@ -124,6 +126,10 @@ export class Solver {
     const spare = [...this.maps.keys()].filter((each) => each !== key && !needed.has(each));
     spare.slice(0, Math.max(0, spare.length - KEPT)).forEach((each) => this.maps.delete(each));
   }
+}
+
+function decodeCut({ scores, shape: [count, height, width], at }) {
+  return { values: decodeFloats(scores), count, height, width, at };
 }
 
 // One map (height x width) of maps: the object's, after some iterations.

@@ -1,4 +1,4 @@
-"""Clicks cut along the picture: the cut against all masks, colours, windows, and what clicks must hold."""
+"""Objects cut along the picture: the cut against all masks, colours, windows, and what marks must hold."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iseg.cutout import DEFAULTS, Window, _sampled, cut_clicks, cut_window, window_around
+from iseg.cutout import DEFAULTS, FOR_MARKOV, cut_score, cut_window
 from iseg.markov import Chain, Click, MarkovMaps
 from iseg.markov.colours import BINS, SURE, colour_bins, histogram, log_ratio
 from iseg.markov.cut import cut, edge_weights
+from iseg.marks import Marks
+from iseg.pieces import inside_boxes
+from iseg.window import Window, shrunk, window_around
 
 
 def energy(masks, cost, across, down):
@@ -27,7 +30,7 @@ def test_the_cut_is_the_best_of_all_masks(seed, shape):
     rng = np.random.default_rng(seed)
     cost = rng.normal(0, 1, shape).astype(np.float32)
     across, down = edge_weights(rng.random((*shape, 3)).astype(np.float32), 1.0, 0.1, 0.4)
-    ours = cut(cost, across, down, 1000) >= 0.5
+    ours = cut(cost, across, down, 1500, cut(cost, across, down, 1500)).inside >= 0.5
     every = (np.arange(2**cost.size)[:, None] >> np.arange(cost.size)) & 1
     best = energy(every.reshape(-1, *shape), cost, across, down).min()
     assert energy(ours[None], cost, across, down)[0] <= best + 1e-3
@@ -51,7 +54,7 @@ def test_colours_of_either_side():
     bins, left = colour_bins(picture), np.arange(6) < 3
     assert np.array_equal(np.unique(bins), np.sort([(14 * BINS + 3) * BINS + 1, (1 * BINS + 4) * BINS + 15]))
     weights = np.broadcast_to(left, (4, 6)).astype(float)
-    ratio = log_ratio(bins, weights, 1 - weights)
+    ratio = log_ratio(bins, weights, 1 - weights, 1e-4)
     assert np.allclose(ratio, np.where(left, SURE, -SURE)[None])
     shares = histogram(bins, weights)
     assert np.isclose(shares.sum(), 1)
@@ -64,26 +67,26 @@ def test_colours_of_either_side():
 def test_a_window_holds_its_piece_and_the_clicks(seed):
     rng = np.random.default_rng(seed)
     size = int(rng.integers(20, 400)), int(rng.integers(20, 400))
-    piece = np.zeros((int(rng.integers(5, 40)), int(rng.integers(5, 40))), np.uint8)
-    top, left = rng.integers(piece.shape[0]), rng.integers(piece.shape[1])
+    piece = np.zeros(size, np.uint8)
+    top, left = rng.integers(size[0]), rng.integers(size[1])
     piece[top : top + 4, left : left + 3] = 1
     click = Click(int(rng.integers(size[1])), int(rng.integers(size[0])))
-    window = window_around(piece, size, [click])
+    window = window_around(piece, [click], DEFAULTS.side, DEFAULTS.margin)
     assert 0 <= window.top < window.bottom <= size[0]
     assert 0 <= window.left < window.right <= size[1]
     assert window.pixel(click) is not None
     assert max(window.height, window.width) <= max(DEFAULTS.side, 8)
-    rows, columns = (np.arange(whole) * part // whole for whole, part in zip(size, piece.shape, strict=True))
-    outside = piece[rows][:, columns] > 0
-    outside[window.top : window.bottom, window.left : window.right] = False
-    assert not outside.any()
+    piece[window.part] = 0
+    assert not piece.any()
 
 
-def test_maps_are_sampled_at_the_windows_pixels():
-    size, window = (40, 60), Window(10, 30, 15, 45, 10, 15)  # two pixels of the picture each
+def test_a_window_made_smaller_is_its_mean():
+    window = Window(10, 30, 15, 45, 10, 15)  # two pixels of the picture each
     ramp = np.add.outer(3 * np.arange(40), 2 * np.arange(60)).astype(np.float32)
     rows, columns = 10.5 + 2 * np.arange(10), 15.5 + 2 * np.arange(15)
-    assert np.allclose(_sampled(ramp, size, window), np.add.outer(3 * rows, 2 * columns), atol=0.1)
+    assert np.allclose(shrunk(ramp, window), np.add.outer(3 * rows, 2 * columns), atol=0.1)
+    assert window.pixel(Click(15.5, 29.5)) == (9, 0)
+    assert window.pixel(Click(14.9, 20)) is None
 
 
 @pytest.fixture(scope="module")
@@ -103,18 +106,73 @@ def agreement(mask, region) -> float:
     return float((mask & region).sum() / (mask | region).sum())
 
 
+def cut_clicks(case, clicks):
+    picture, _, _, maps = case
+    score = maps.decide(clicks)[1]
+    inside, outside = ([(each.x, each.y) for each in clicks if each.inside is sign] for sign in (True, False))
+    return cut_score(picture, score, Marks(inside, outside), FOR_MARKOV)
+
+
 def test_a_negative_click_takes_its_colour_away(disks):
-    picture, first, _, maps = disks
-    both = cut_clicks(maps, picture, [Click(22, 24)])
-    assert agreement(both, first) > 0.5
+    first = disks[1]
+    assert agreement(cut_clicks(disks, [Click(22, 24)]) >= 0.5, first) > 0.5
     clicks = [Click(22, 24), Click(52, 24, False)]
-    assert agreement(cut_clicks(maps, picture, clicks), first) > 0.95
-    assert np.array_equal(cut_clicks(maps, picture, clicks), cut_clicks(maps, picture, clicks))
+    assert agreement(cut_clicks(disks, clicks) >= 0.5, first) > 0.95
+    assert np.array_equal(cut_clicks(disks, clicks), cut_clicks(disks, clicks))
 
 
 def test_negative_clicks_alone_give_nothing(disks):
-    picture, _, _, maps = disks
-    assert not cut_clicks(maps, picture, [Click(3, 3, False)]).any()
+    assert (cut_clicks(disks, [Click(3, 3, False)]) < 0.5).all()
+
+
+def test_the_border_of_a_rough_score_comes_to_lie_on_the_picture(disks):
+    picture, first, second, _ = disks
+    y, x = np.mgrid[:8, :12]
+    rough = np.clip(1.1 - np.hypot(y - 3.5, x - 3.2) / 4.5, 0, 1).astype(np.float32)  # around the first disk
+    fine = cut_score(picture, rough, Marks())
+    assert fine.shape == picture.shape[:2]
+    assert agreement(fine >= 0.5, first) > 0.97
+    assert (fine.min(), fine.max()) >= (0, 0.5)
+    assert fine.max() <= 1
+    both = np.clip(rough + rough[:, ::-1], 0, 1)
+    assert agreement(cut_score(picture, both, Marks()) >= 0.5, first | second) > 0.9
+    boxed = Marks(boxes=[(38, 0, 5, 48)])  # corners in any order
+    assert agreement(cut_score(picture, both, boxed) >= 0.5, first) > 0.9
+
+
+@given(st.integers(0, 9999))
+@settings(max_examples=25, deadline=None)
+def test_what_is_marked_holds(seed):
+    """Nothing outside of a box, clicked pixels inside; scores in [0, 1]; of any size and any picture."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(9, 300)), int(rng.integers(9, 60))
+    one_colour = rng.random() < 0.3
+    picture = np.full((*size, 3), 90, np.uint8) if one_colour else rng.integers(0, 256, (*size, 3), np.uint8)
+    score = rng.random((int(rng.integers(2, 40)), int(rng.integers(2, 40))), np.float32)
+    if rng.random() < 0.4:
+        score[:] = rng.choice([0, 0.49, 1])
+    (xa, xb), (ya, yb) = (np.sort(rng.choice(most + 1, 2, replace=False)).tolist() for most in size[::-1])
+    boxes = [(xa, ya, xb, yb)] if rng.random() < 0.6 else []
+    inner = inside_boxes(size, boxes) if boxes else np.ones(size, np.uint8)
+    rows, columns = np.nonzero(inner)
+    k = int(rng.integers(len(rows)))
+    fine = cut_score(picture, score, Marks(points=[(columns[k] + 0.5, rows[k] + 0.5)], boxes=boxes))
+    assert fine[rows[k], columns[k]] >= 0.5
+    for marks in (Marks(boxes=boxes), Marks(negative=[(columns[k] + 0.5, rows[k] + 0.5)], boxes=boxes)):
+        found = cut_score(picture, score, marks)
+        assert 0 <= found.min() <= found.max() <= 1
+        assert (found[inner == 0] < 0.5).all()
+        assert not marks.negative or found[rows[k], columns[k]] < 0.5
+        if not (score >= 0.5).any():
+            assert (found < 0.5).all()
+    assert (fine[inner == 0] < 0.5).all()
+
+
+def test_one_object_on_one_colour_keeps_its_place():
+    picture, score = np.full((60, 40, 3), 128, np.uint8), np.zeros((30, 20), np.float32)
+    score[8:20, 5:15] = 1
+    expected = np.repeat(np.repeat(score, 2, 0), 2, 1) > 0
+    assert agreement(cut_score(picture, score, Marks()) >= 0.5, expected) > 0.9
 
 
 @given(st.integers(0, 9999))
