@@ -3,6 +3,7 @@
 python scripts/launch.py launch --num_processes 4 wsss/main.py --config wsss/voc
 """
 
+import logging
 import signal
 import subprocess
 import sys
@@ -13,9 +14,12 @@ def main(arguments: list[str]) -> int:
     # a handler, which they do not inherit: a signal that is ignored would be ignored by them
     signal.signal(signal.SIGINT, lambda *_: None)
     from accelerate.commands.accelerate_cli import main as accelerate
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.agent.server import api as agent
+    from torch.distributed.elastic.multiprocessing import api as workers
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    for module in (agent, workers):  # they warn of every signal that they pass on
+        logging.getLogger(module.__name__).setLevel(logging.ERROR)
     sys.argv = ["accelerate", *arguments]
     try:
         accelerate()
@@ -23,7 +27,7 @@ def main(arguments: list[str]) -> int:
         code = error.returncode
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
-    except SignalException as error:
+    except workers.SignalException as error:
         code = -error.sigval
     else:
         return 0

@@ -1,7 +1,6 @@
 """Open-vocabulary evaluation: labels of every source, resumed, refused, then masks; with models that take no time."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import yaml
 from fake_data import SIZES, make_voc
 from fake_model import install
 from PIL import Image
+from process_environment import ENVIRONMENT, TWO_PROCESSES
 from transformers import CLIPConfig, CLIPModel
 
 from iseg import ISeg
@@ -316,11 +316,10 @@ def test_a_broken_image_loses_nothing_else(tmp_path, config, capsys):
 def test_two_processes_equal_one(tmp_path, config):
     assert main(config("one", "--upper_bound", "true")) == 0
     tests = Path(__file__).parent.parent
-    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2"]
-    environment = {**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *TWO_PROCESSES]
     done = subprocess.run(
         [*command, str(tests / "ovs_fake.py"), *config("two", "--upper_bound", "true")],
-        env=environment,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=500,

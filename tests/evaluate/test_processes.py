@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fake_data import fake_run, make_voc
-from process_environment import ENVIRONMENT, ROOT
+from process_environment import ENVIRONMENT, ROOT, TWO_PROCESSES
 
 IDS = [(1,), (2, 3), (15,), (20, 4, 7), (5,), (12, 8), (9,), (6,)]
 WSSS, OVS, HYPER = "fake_model.py", "ovs_fake.py", "hyper_fake.py"
@@ -198,15 +198,14 @@ def test_an_interrupt_while_libraries_load_leaves_no_trace(tmp_path, entry):
 def test_ctrl_c_of_launched_processes_is_one_line(tmp_path, config, entry):
     """As a terminal does it: the signal goes to the launcher and to what it started."""
     out = tmp_path / "out"
-    given = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend"]
-    launch = [sys.executable, str(ROOT / "scripts" / "launch.py"), "launch", *given, "no"]
+    launch = [sys.executable, str(ROOT / "scripts" / "launch.py"), *TWO_PROCESSES]
     command = [*launch, *config(entry, out)[1:]]
     with start([*command, "--batch_size", "1"], delay=0.5, group=True) as run:
         wait(run, lambda: len(masks(out)) >= 1)
         os.killpg(run.pid, signal.SIGINT)
         code, _, err = finish(run)
     assert "Traceback" not in err, err
-    assert [line.split(":")[0] for line in err.splitlines()] == ["interrupted"]
+    assert [line.split(":")[0] for line in err.splitlines()] == ["interrupted"], err
     assert code == 130
     assert masks(out)
 

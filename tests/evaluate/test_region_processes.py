@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from fake_data import fake_run
-from process_environment import ENVIRONMENT, ROOT
+from process_environment import ENVIRONMENT, ROOT, TWO_PROCESSES
 
 IMAGES = 6
-LAUNCH = ["-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2",
-          "--num_cpu_threads_per_process", "1"]  # fmt: skip
+LAUNCH = ["-m", "accelerate.commands.accelerate_cli", *TWO_PROCESSES]
 
 
 @pytest.fixture(scope="module")

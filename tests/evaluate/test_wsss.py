@@ -34,7 +34,7 @@ def config(tmp_path_factory):
 
 
 FAKE = [sys.executable, str(ROOT / "tests" / "fake_model.py")]
-LAUNCH = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes"]
+LAUNCH = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *process_environment.TWO_PROCESSES]
 
 
 def call(command, **more) -> subprocess.CompletedProcess:
@@ -77,7 +77,7 @@ def test_killed_and_started_again_is_byte_identical(tmp_path, config, whole):
 
 
 def test_two_processes_make_what_one_makes(tmp_path, config, whole):
-    launched = call([*LAUNCH, "2", *FAKE[1:], *config(tmp_path / "out")])
+    launched = call([*LAUNCH, *FAKE[1:], *config(tmp_path / "out")])
     assert launched.returncode == 0, launched.stderr
     assert launched.stdout.count("mIoU") == 1  # one process speaks
     assert files(tmp_path / "out") == files(whole)
@@ -86,7 +86,7 @@ def test_two_processes_make_what_one_makes(tmp_path, config, whole):
 def test_two_processes_sum_up_their_failures(tmp_path, config):
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps({f"2007_{number:06d}": ["cat"] for number in (0, 1, 4, 5)}))
-    launched = call([*LAUNCH, "2", *FAKE[1:], *config(tmp_path / "out", "--data.labels", labels)])
+    launched = call([*LAUNCH, *FAKE[1:], *config(tmp_path / "out", "--data.labels", labels)])
     assert launched.returncode != 0
     assert "4 of 8 images failed" in launched.stderr
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -186,7 +186,7 @@ def test_shell_entry_spreads_the_embedded_model_over_processes(tmp_path):
     (tmp_path / "mine.yaml").write_text("model: tiny\ndata: {kind: voc, split: train}\ndevice: cpu\nbatch_size: 2\n")
     more = {"ISEG_DATASETS": str(tmp_path / "data"), "MKL_NUM_THREADS": "1"}
     one = shell("mine.yaml", "--out", "one", cwd=tmp_path, **more)
-    launch = "accelerate launch --cpu --num_processes 2 --num_cpu_threads_per_process 1"
+    launch = " ".join(["accelerate", *process_environment.TWO_PROCESSES])
     two = shell("mine.yaml", "--out", "two", cwd=tmp_path, LAUNCH=launch, **more)
     assert (one.returncode, two.returncode) == (0, 0), one.stderr + two.stderr
     assert files(tmp_path / "two") == files(tmp_path / "one")

@@ -7,16 +7,19 @@ import sys
 
 import numpy as np
 import pytest
-from process_environment import ENVIRONMENT, ROOT
+from process_environment import ENVIRONMENT, ROOT, TWO_PROCESSES
 from safetensors.torch import load_file
 from student_spread import PictureNorm
 from torch import nn
 
 from iseg.student.main import main
 
-# --cpu would start a single process; without a GPU these two are on the CPU
-LAUNCH = [sys.executable, str(ROOT / "scripts" / "launch.py"), "launch", "--multi_gpu", "--num_processes", "2",
-          "--num_cpu_threads_per_process", "1", str(ROOT / "tests" / "student_spread.py")]  # fmt: skip
+LAUNCH = [
+    sys.executable,
+    str(ROOT / "scripts" / "launch.py"),
+    *TWO_PROCESSES,
+    str(ROOT / "tests" / "student_spread.py"),
+]
 # what a network drops differs from process to process
 SAME = ["--network.hidden_dropout_prob", "0", "--network.classifier_dropout_prob", "0", "--network.drop_path_rate", "0"]
 
