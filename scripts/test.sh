@@ -4,7 +4,7 @@
 # the notebook), each in an environment of its own that the first run makes from PyPI (2 GB, some minutes).
 set -eu
 cd "$(dirname "$0")/.."
-sh scripts/setup.sh dev,data,page,ray
+sh scripts/setup.sh dev,data,page,ray,train,onnx,polish
 
 if [ "${1:-}" = --integrations ]; then
     shift
