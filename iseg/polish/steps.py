@@ -12,7 +12,7 @@ from iseg.polish.pamr import pamr
 from iseg.polish.superpixels import superpixels
 from iseg.upsample import joint_bilateral, small_picture, upsampling_stride
 
-GRID, LONGEST = 64, 512  # cells of the longer side, pixels at which "joint_bilateral" works
+GRID, LONGEST = 64, 512  # cells of the longer side, pixels at which "bilateral" works
 
 
 def to_edges(maps: Tensor, picture: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ STEPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "pamr": pamr,
     "crf": crf,
     "superpixels": superpixels,
-    "joint_bilateral": to_edges,
+    "bilateral": to_edges,
 }
 
 

@@ -94,15 +94,15 @@ def test_the_margin_of_the_power_rule_is_that_to_the_second(run, tmp_path):
 
 
 def test_steps_are_rows_of_their_own(run, tmp_path):
-    steps = ["--refine", "pamr", "--refine", "pamr,joint_bilateral"]
+    steps = ["--refine", "pamr", "--refine", "pamr,bilateral"]
     more = [*steps, "--images", run / "images", "--truth", run / "masks"]
     assert decide(run, tmp_path, *more) == 0
     found = rows(tmp_path)
-    assert list(found) == ["plain", "pamr", "pamr, joint_bilateral"]
+    assert list(found) == ["plain", "pamr", "pamr, bilateral"]
     assert found["plain"]["miou"] == 1.0
     assert found["pamr"]["miou"] < 1.0
     kept = {path.parent.parent.name for path in tmp_path.glob("*/masks/a.png")}
-    assert kept == {"plain", "pamr", "pamr-joint_bilateral"}
+    assert kept == {"plain", "pamr", "pamr-bilateral"}
     assert set(np.unique(read_label(tmp_path / "pamr" / "masks" / "a.png", 21))) <= {0, 8, 12}
 
 
