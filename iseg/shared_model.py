@@ -20,6 +20,7 @@ from iseg.prompt import ClassWord
 from iseg.recipe import Recipe
 from iseg.results import Attended
 from iseg.state import ImageState
+from iseg.views import View
 
 Words = Sequence[str | ClassWord]
 Result = TypeVar("Result")
@@ -50,6 +51,30 @@ class SharedModel:
         row = self.backbone.row.at_size(size)
         other.backbone.row = replace(row, noise_seed=row.noise_seed + seed)
         return other
+
+    def look(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        words: Sequence[Sequence[ClassWord]],
+        view: View,
+        recipe: Recipe,
+        seed: int = 0,
+        squares: Sequence[Tensor] | None = None,
+    ) -> list[Attended]:
+        """One batched pass over a view of B images (H, W, 3) uint8, each with its own classes; maps lie as the view.
+
+        Args:
+            recipe: for the model's own size.
+            seed: see `at`.
+            squares: of `square` at the view's size, not mirrored, where they are there already.
+        """
+        own, looking = self.backbone.row.recipe_at(recipe, view.size), self.at(view.size, seed)
+        squares = squares or [looking.square(image, own) for image in images]
+        latents = looking.encode_squares([square.flip(2) if view.mirrored else square for square in squares])
+        seen = looking.attend_latents(latents, words, [image.shape[:2] for image in images], own)
+        for attended, image in zip(seen, images, strict=True):
+            attended.picture = image
+        return seen
 
     def finite(self, state: ImageState, attempt: Callable[[], Result]) -> Result:
         """What an attempt at an image gives; computed once more in float32 if it raises NotFinite."""

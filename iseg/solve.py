@@ -106,19 +106,21 @@ def conclude(
     trajectory: bool = False,
     class_ids: Sequence[int] | None = None,
     marks: Sequence[Marks] | None = None,
+    fine: Tensor | None = None,
 ) -> Segmentation:
     """Maps after 0..N iterations (N + 1, HW, K) -> labels at the image's size, and arrays.
 
     marks: of each object where they come from points, lines or boxes: the recipe may choose the threshold by the map.
+    fine: scores (K, h', w') in [0, 1] to decide on, made of the last maps in another way than the recipe's.
     """
     ids, size = range(1, len(names) + 1) if class_ids is None else class_ids, attended.size
     kept = steps if trajectory else steps[:: max(1, len(steps) - 1)]  # the first and the last
     grids = to_grids(kept)
-    fine = None
     is_automatic = bool(marks) and recipe.mark_threshold == "otsu"
-    is_cut = recipe.outline == "cut"
-    if len(names) and (recipe.upsample == "bilateral" or is_automatic or is_cut):
+    is_cut = fine is None and recipe.outline == "cut"
+    if fine is None and len(names) and (recipe.upsample == "bilateral" or is_automatic or is_cut):
         fine = marked.outlined(fine_scores(steps[-1], attended, recipe, is_automatic), attended, marks, recipe)
+    if fine is not None:
         scores = (masks.resize(each[None], size)[0] for each in fine)
         labels = masks.label_map(scores, ids, recipe.background, rescale=recipe.working_size is not None and not is_cut)
     else:

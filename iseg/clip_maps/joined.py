@@ -79,15 +79,9 @@ def averaged_steps(
 
 def look(seg: ISeg, state: ImageState, words: Sequence[ClassWord], recipe: Recipe, view: View) -> Attended:
     """The pass of one view of an image for some classes; the plain view's is taken from what the image keeps."""
-    row = seg.backbone.row
-    if view == View(row.image_size):
+    if view == View(seg.backbone.row.image_size):
         return seg.attend_image(state, recipe, words)
-    own, looking = row.recipe_at(recipe, view.size), seg.at(view.size)
-    square = looking.square(state.pixels, own)
-    latents = looking.encode_squares([square.flip(2) if view.mirrored else square])
-    attended = looking.attend_latents(latents, [words], [state.size], own)[0]
-    attended.picture = state.pixels
-    return attended
+    return seg.look([state.pixels], [words], view, recipe)[0]
 
 
 def candidates(coarse: Tensor, settings: ClipMaps) -> list[int]:
@@ -130,30 +124,19 @@ def decide_joined(
     names = [name for part in (attended, *attended.further) for name in part.names]
     ids = list(range(1, len(alive) + 1)) if class_ids is None else [class_ids[index] for index in alive]
     chosen = [names[position] for position in kept]
-    result = solve.conclude(steps[:, :, kept], attended, recipe, chosen, class_ids=ids)
-    if window:
-        redecide(result, steps[-1][:, kept], attended, settings, recipe, ids)
+    fine = window_scores(steps[-1][:, kept], attended, settings, recipe) if window else None
+    result = solve.conclude(steps[:, :, kept], attended, recipe, chosen, class_ids=ids, fine=fine)
     if settings.evidence_weight:
         weights = evidence[kept] ** settings.evidence_weight
         result.mask = weighed(result, weights.cpu().numpy(), ids)
     return Found(result, alive, scores)
 
 
-def redecide(
-    result: Segmentation,
-    columns: Tensor,
-    attended: Attended,
-    settings: ClipMaps,
-    recipe: Recipe,
-    class_ids: Sequence[int],
-) -> None:
-    """Decide a result again, its columns (HW, K) taken to the picture's size along edges in the settings' way."""
+def window_scores(columns: Tensor, attended: Attended, settings: ClipMaps, recipe: Recipe) -> Tensor:
+    """Columns (HW, K) -> scores (K, h', w') in [0, 1] along the picture's edges in the settings' way."""
     side = attended.grid_size
     maps = masks.min_max(columns.T.float().reshape(-1, side, side))
-    fine = masks.min_max(along_edges(maps, attended.guide(recipe.decision_size), settings, recipe))
-    scores = (masks.resize(each[None], attended.size)[0] for each in fine)
-    labels = masks.label_map(scores, class_ids, recipe.background, rescale=recipe.working_size is not None)
-    result.mask, result.fine = labels.cpu().numpy(), fine.cpu().numpy()
+    return masks.min_max(along_edges(maps, attended.guide(recipe.decision_size), settings, recipe))
 
 
 def weighed(result: Segmentation, weights: NDArray[np.float32], class_ids: Sequence[int]) -> NDArray[np.uint8]:

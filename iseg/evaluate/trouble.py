@@ -7,9 +7,7 @@ from pathlib import Path
 
 from iseg.errors import InputError
 from iseg.work.attempt import reason
-from iseg.work.trouble import LOG, UNREADABLE, keep_trace
-
-__all__ = ["LOG", "UNREADABLE", "CodeError", "logged", "reason"]
+from iseg.work.trouble import LOG, keep_trace
 
 
 class CodeError(Exception):

@@ -87,15 +87,9 @@ class AveragedRunner(Runner):
         words = [[self.labels.classes[index].word for index in one.class_ids] for one in named]
         row = self.seg.backbone.row
         recipes = [row.recipe_at(variant.recipe, view.size) for variant, _ in group]
-        looking = self.seg.at(view.size, seed)
-        if view.size == row.image_size:
-            squares = [one.squares[recipes[0].resize] for one in named]
-        else:
-            squares = [looking.square(one.image, recipes[0]) for one in named]
-        latents = looking.encode_squares([square.flip(2) if view.mirrored else square for square in squares])
-        seen = looking.attend_latents(latents, words, [one.size for one in named], recipes[0])
-        for one, record in zip(named, seen, strict=True):
-            record.picture = one.image
+        recipe, own = group[0][0].recipe, view.size == row.image_size
+        squares = [one.squares[recipe.resize] for one in named] if own else None
+        seen = self.seg.look([one.image for one in named], words, view, recipe, seed, squares)
         steps = [[refine_classes(record, recipe) for recipe in recipes] for record in seen]
         return seen, [[unmirrored(each) for each in image] for image in steps] if view.mirrored else steps
 

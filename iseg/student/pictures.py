@@ -16,10 +16,11 @@ from iseg.ahead import read_ahead
 from iseg.data.items import Item
 from iseg.data.read import read_label, read_stored, read_truth
 from iseg.errors import InputError
-from iseg.evaluate.trouble import UNREADABLE, reason
 from iseg.files.images import decoding, read_image
 from iseg.student.augment import augment
 from iseg.student.settings import Augmentation
+from iseg.work.attempt import reason
+from iseg.work.trouble import UNREADABLE
 
 WHOLE_WEIGHT = 255  # a pixel that counts fully
 SHOWN_NAMES = 3

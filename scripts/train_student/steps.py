@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iseg.data.classes import load_classes
+from iseg.data.labels import present
 from iseg.data.read import read_label
 from iseg.errors import InputError
 from iseg.evaluate import main as evaluate
@@ -35,7 +36,7 @@ def ideal_scores(label: NDArray[np.uint8]) -> tuple[NDArray[np.float32], list[in
     Each is the share of the label in the cells of the grid, scaled up again.
     """
     height, width = label.shape
-    ids = [int(value) for value in np.unique(label) if value not in (0, 255)]
+    ids = present(label)
     scores = []
     for value in ids:
         cells = cv2.resize((label == value).astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA)
@@ -46,7 +47,7 @@ def ideal_scores(label: NDArray[np.uint8]) -> tuple[NDArray[np.float32], list[in
 
 def write_ideal(out: Path, truth: Path, like: Path) -> None:
     """Write OUT/NAME.npz of every image that `like` has scores of; what is there is kept."""
-    names = {entry_id: entry.name for entry_id, entry in enumerate(load_classes(CLASSES), 1)}
+    names = {entry.id: entry.name for entry in load_classes(CLASSES)}
     for path in sorted(like.glob("*.npz")):
         if not (out / path.name).is_file():
             scores, ids = ideal_scores(read_label(truth / f"{path.stem}.png", len(names) + 1))
