@@ -1,7 +1,7 @@
 """Connected pieces of a region, and what lies in boxes."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -29,6 +29,14 @@ def keep_pieces(region: Region, points: Iterable[Point], largest: bool) -> Regio
     else:
         return region
     return looked_up(keep, pieces)
+
+
+def each_piece(labels: NDArray[Any], ids: Iterable[int], share: float) -> Iterator[NDArray[np.bool_]]:
+    """The connected pieces (H, W) (8 neighbours) of some ids in labels (H, W) that cover at least `share` of all."""
+    for index in ids:
+        count, numbered = cv2.connectedComponents((labels == index).astype(np.uint8), connectivity=8)
+        regions = (numbered == k for k in range(1, count))
+        yield from (region for region in regions if region.mean() >= share)
 
 
 def inside_boxes(shape: tuple[int, ...], boxes: Sequence[Sequence[float]]) -> Region:

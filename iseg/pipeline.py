@@ -48,6 +48,7 @@ class ISeg(SharedModel):
         dtype: str | torch.dtype = "auto",
         backbone: str | None = None,
         vae: str | Path | None = None,
+        size: int | None = None,
     ) -> "ISeg":
         """Load a model.
 
@@ -60,8 +61,10 @@ class ISeg(SharedModel):
                 float16 on cuda, float32 on mps; on the CPU bfloat16 where the processor computes in it, else mixed.
             backbone: row of the table whose layers fit a folder, file or hub id ("sd21-base" by default).
             vae: "taesd" or a folder with an AutoencoderTiny, instead of the model's own VAE: faster, less exact.
+            size: side in pixels of the square that the model looks at, instead of its own: larger finds smaller things
+                in large pictures, and costs time and memory. Recipes are written for the model's own and adapted.
 
-        Raises InputError for a model, recipe or device that cannot be used.
+        Raises InputError for a model, recipe, device or size that cannot be used.
         """
         row = find_row(model, backbone)
         if recipe is None:
@@ -69,6 +72,8 @@ class ISeg(SharedModel):
         elif not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
         row.layers(recipe)  # a recipe that does not fit is found before weights are loaded
+        if size is not None:
+            row, recipe = row.at_size(size), row.recipe_at(recipe, size)
         return cls(load(row, device, dtype, vae), recipe)
 
     def set_image(self, image: ImageLike) -> ImageState:

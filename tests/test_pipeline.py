@@ -273,6 +273,22 @@ def test_a_recipe_that_does_not_fit_is_found_before_loading(monkeypatch):
         ISeg.from_pretrained("tiny", recipe="wsss/voc")
 
 
+def test_another_size_is_another_look_of_the_same_model(seg, scene):
+    large = ISeg.from_pretrained("tiny", size=384, dtype="float32", device="cpu")
+    large.set_image(scene)
+    out = large.segment(classes=["cat", "dog"])
+    assert out.maps.shape == (2, 48, 48)
+    assert out.mask.shape == (90, 140)
+    exact = ISeg.from_pretrained("tiny", dtype="float32", device="cpu")
+    own = exact.backbone.row.recipe_at(exact.recipe, 384)
+    looked = exact.at(384)
+    state = exact.set_image(scene)
+    (attended,) = looked.attend([state.pixels], [["cat", "dog"]], cross_weights=own.cross_weights)
+    np.testing.assert_allclose(exact.solve(attended, own).maps, out.maps, atol=1e-7)
+    with pytest.raises(InputError, match="size 250: tiny takes multiples of 32 from 128 to 512"):
+        ISeg.from_pretrained("tiny", size=250)
+
+
 def test_maps_from_outside_are_refined_and_decided_like_any(seg):
     out = seg.segment(classes=["cat", "dog"], iterations=3)
     again = seg.segment(maps=out.seeds, names=["cat", "dog"], iterations=3)

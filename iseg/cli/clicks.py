@@ -39,10 +39,12 @@ def run(arguments: list[str]) -> int:
         out=Path(asked.out),
         protocol=asked.protocol,
         whole=asked.whole,
+        pieces=_share(asked.pieces),
         backbone=asked.backbone,
         device=asked.device,
         dtype=asked.dtype,
         vae=asked.vae,
+        size=asked.size,
         limit=asked.limit,
         shard=parse_shard(asked.shard),
     )
@@ -69,6 +71,8 @@ def _parser() -> LineParser:
     parser.add_argument("--root", required=True, help="folder of the data set; of folder: with images/ and masks/")
     parser.add_argument("--masks", help="with folder: the label PNGs; --root then holds the images")
     parser.add_argument("--protocol", choices=("ritm", "m2n2"), default="ritm", help="the field's, or that of M2N2")
+    parser.add_argument("--pieces", type=float, metavar="PERCENT", help="each connected piece of an id is an object if "
+                        "it covers so much of the image, e.g. 2; for label maps of classes")  # fmt: skip
     parser.add_argument("--decision", default="markov", help=f"any of {', '.join(DECISIONS)}, set apart by commas")
     parser.add_argument("--decision-size", type=int, help="longest side in pixels of Markov maps")
     parser.add_argument("--whole", action="store_true", help="click 20 times whatever the IoU is")
@@ -81,6 +85,7 @@ def _parser() -> LineParser:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--dtype", default="auto", help="precision")
     parser.add_argument("--vae", help="taesd, or a folder with an AutoencoderTiny")
+    parser.add_argument("--size", type=int, help="side in pixels of the square that the model looks at")
     return parser
 
 
@@ -94,7 +99,16 @@ def _recipe(asked: Namespace, model: str) -> "Recipe":
     row = find_row(model, asked.backbone)
     recipe = load_recipe(asked.recipe) if asked.recipe else Recipe().changed(**row.recipe)
     row.layers(recipe)
+    if asked.size is not None:
+        row.at_size(asked.size)
     return recipe if asked.decision_size is None else recipe.changed(decision_size=asked.decision_size)
+
+
+def _share(percent: float | None) -> float | None:
+    """--pieces as a share. Raises InputError for what is no part of an image."""
+    if percent is not None and not 0 < percent <= 100:
+        raise InputError(f"--pieces is {percent:g}: expected percent of an image, above 0 and at most 100")
+    return None if percent is None else percent / 100
 
 
 def _decisions(given: str) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
         print(note, file=sys.stderr)
     from iseg.pipeline import ISeg  # after all that bad usage ends
 
-    seg = ISeg.from_pretrained(model, None, asked.device, asked.dtype, asked.backbone, asked.vae)
+    seg = ISeg.from_pretrained(model, None, asked.device, asked.dtype, asked.backbone, asked.vae, asked.size)
     return each_image(items, lambda item: _segment(seg, item, asked, chosen))
 
 
@@ -57,6 +57,7 @@ def _parser() -> LineParser:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--dtype", default="auto", help="precision")
     parser.add_argument("--vae", help="taesd, or a folder with an AutoencoderTiny")
+    parser.add_argument("--size", type=int, help="side in pixels of the square that the model looks at")
     return parser
 
 

@@ -43,6 +43,8 @@ class Segment:
         dtype: auto is float16 on cuda, float32 on mps; on the cpu bfloat16 where the processor computes in it, else
             mixed (float16 weights, float32 arithmetic).
         vae: taesd, or a folder with an AutoencoderTiny: faster and less exact than the model's own.
+        size: side in pixels of the square that the model looks at, if not its own: larger finds smaller things in
+            large pictures, and costs time and memory.
         out: folder of the results.
         save: mask, overlay, heat, cutout, scores, coco, panel, animation: any of them, set apart by commas.
         animation: format of the animation.
@@ -70,6 +72,7 @@ class Segment:
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16", "mixed"] = "auto"
     vae: str | None = None
+    size: int | None = None
     out: str = "iseg-results"
     save: str | list[str] = "mask,overlay"
     animation: Literal["webp", "gif"] = "webp"

@@ -54,6 +54,7 @@ def deciding(job: Job, prompt: Prompt) -> dict[str, Any]:
         "name": settings.model,
         "backbone": job.row.name,
         "vae": settings.vae,
+        "size": settings.size,
         "clip": settings.clip,
         "maps": None if settings.maps == "cross" else settings.maps,
         "background_words": settings.background_words,
@@ -78,7 +79,7 @@ def saved_deciding(content: Mapping[str, Any]) -> dict[str, Any]:
     if "vocabulary" in asked:
         asked.pop("classes", None)  # those that were found
     model = _mapping(content, "model")
-    keys = ("name", "backbone", "vae", "clip", "maps", "background_words", "dtype")
+    keys = ("name", "backbone", "vae", "size", "clip", "maps", "background_words", "dtype")
     return {"prompt": asked, "model": {key: model.get(key) for key in keys}, "settings": _mapping(content, "settings")}
 
 

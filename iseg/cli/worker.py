@@ -157,8 +157,9 @@ def load_model(job: Job) -> "ISeg":
     from iseg.pipeline import ISeg
 
     settings = job.settings
+    model = settings.model or "tiny"
     return ISeg.from_pretrained(
-        settings.model or "tiny", job.recipe, settings.device, settings.dtype, settings.backbone, settings.vae
+        model, job.recipe, settings.device, settings.dtype, settings.backbone, settings.vae, settings.size
     )
 
 

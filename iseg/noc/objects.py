@@ -16,6 +16,7 @@ from iseg.errors import InputError
 from iseg.extras import import_extra
 from iseg.files.images import decoding
 from iseg.noc.protocol import Protocol, Truth
+from iseg.pieces import each_piece
 
 TWO_NAMED = "have one name: expected one of them"
 UNSURE = 128  # in the masks of GrabCut and Berkeley: neither object nor background
@@ -43,8 +44,13 @@ def find_images(kind: str, root: Path, masks: Path | None, protocol: Protocol) -
     return SETS[kind].find(root, masks, protocol)
 
 
-def read_objects(kind: str, item: Item, protocol: Protocol) -> tuple[NDArray[np.uint8], dict[int, Truth]]:
+def read_objects(
+    kind: str, item: Item, protocol: Protocol, pieces: float | None = None
+) -> tuple[NDArray[np.uint8], dict[int, Truth]]:
     """An image (H, W, 3) uint8 as it is stored, and its objects {id: truth}.
+
+    pieces: with it an object is not all of an id, but each connected piece of one that covers at least this share of
+    the image (there may be none); they are numbered 1, 2, ... in the order of the ids.
 
     Raises InputError naming a file that cannot be used, and for a truth that shows no object.
     """
@@ -59,6 +65,8 @@ def read_objects(kind: str, item: Item, protocol: Protocol) -> tuple[NDArray[np.
     ids = [int(each) for each in np.unique(labels[~ignored]) if each > 0]
     if not ids:
         raise InputError(f"{item.label}: shows no object: expected ids above 0 that are not the one to be ignored")
+    if pieces is not None:
+        return image, {k: Truth(region, ignored) for k, region in enumerate(each_piece(labels, ids, pieces), 1)}
     return image, {each: Truth(labels == each, ignored) for each in ids}
 
 

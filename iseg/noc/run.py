@@ -17,6 +17,7 @@ from iseg.evaluate.report import sum_up
 from iseg.evaluate.signals import finish_first
 from iseg.files.claim import FolderLock, claim
 from iseg.files.export import write_json
+from iseg.markov.colours import BINS
 from iseg.noc.objects import find_images, read_objects
 from iseg.noc.play import Played, decision, play
 from iseg.noc.protocol import Protocol, clicks_needed
@@ -38,9 +39,10 @@ class ClickRun:
         data: one of `SETS`; root: its folder; masks: for folder, the folder of label PNGs.
         recipe: of the pass and of all decisions.
         decisions: of `DECISIONS`: played side by side on the same pass; the progress bar tells the first one's NoC.
-        model, backbone, device, dtype, vae: see `ISeg.from_pretrained`.
+        model, backbone, device, dtype, vae, size: see `ISeg.from_pretrained`.
         out: folder of the results.
         protocol: of the clicks. whole: never end early.
+        pieces: objects are connected pieces of ids, at least this share of the image; see `read_objects`.
         limit: only the first images. shard: (I, N), only that share of them.
     """
 
@@ -53,10 +55,12 @@ class ClickRun:
     masks: Path | None = None
     protocol: Protocol = "ritm"
     whole: bool = False
+    pieces: float | None = None
     backbone: str | None = None
     device: str = "auto"
     dtype: str = "auto"
     vae: str | None = None
+    size: int | None = None
     limit: int | None = None
     shard: tuple[int, int] = (1, 1)
 
@@ -90,13 +94,15 @@ def hold(run: ClickRun, items: list[Item]) -> FolderLock:
         "data": run.data,
         "protocol": run.protocol,
         "whole": run.whole,
+        "pieces": run.pieces,
         "decisions": list(run.decisions),
         "recipe": {key: value for key, value in asdict(run.recipe).items() if key not in ("click_decision", "outline")},
-        "cut": asdict(FOR_MARKOV) if "cut" in run.decisions else None,
+        "cut": {**asdict(FOR_MARKOV), "bins": BINS} if "cut" in run.decisions else None,
         "dtype": run.dtype,
         "weights_sha256": outputs.weights_digest(run.model, run.backbone, precision),
         "backbone": outputs.row_name(run.model, run.backbone),
         "vae": outputs.folder_digest(run.vae),
+        "size": run.size,
     }
     how = {
         "model": run.model,
@@ -122,7 +128,7 @@ def hold(run: ClickRun, items: list[Item]) -> FolderLock:
 
 def _play_all(run: ClickRun, items: list[Item]) -> dict[str, str]:
     """Record images. Returns {image: reason} of those that cannot be used."""
-    seg = ISeg.from_pretrained(run.model, run.recipe, run.device, run.dtype, run.backbone, run.vae)
+    seg = ISeg.from_pretrained(run.model, run.recipe, run.device, run.dtype, run.backbone, run.vae, run.size)
     failures: dict[str, str] = {}
     needed: list[int] = []
     with finish_first() as asked, tqdm(items, desc="clicks", unit="image", disable=None) as bar:
@@ -134,7 +140,8 @@ def _play_all(run: ClickRun, items: list[Item]) -> dict[str, str]:
                 write_json(run.record(item.name), record)
                 lead = [each for each in read_results(item.name, record) if each.decision == run.decisions[0]]
                 needed += [clicks_needed(each.ious, 0.90) for each in lead]
-                bar.set_postfix({"NoC@90": f"{sum(needed) / len(needed):.2f}"})
+                if needed:
+                    bar.set_postfix({"NoC@90": f"{sum(needed) / len(needed):.2f}"})
             if asked.number:
                 break
     asked.obey()
@@ -143,17 +150,17 @@ def _play_all(run: ClickRun, items: list[Item]) -> dict[str, str]:
 
 def _play_image(run: ClickRun, seg: ISeg, item: Item) -> dict[str, Any]:
     """The record of an image: of each object the clicks (x, y, 1 or 0) of every decision, and the IoU after each."""
-    image, truths = read_objects(run.data, item, run.protocol)
+    image, truths = read_objects(run.data, item, run.protocol, run.pieces)
     state = seg.set_image(image)
 
     def attempt() -> list[dict[str, Any]]:
-        attended = seg.attend_image(state, run.recipe)
+        attended = seg.attend_image(state, seg.recipe)
         return [
             {
                 "id": number,
                 "pixels": int(truth.region.sum()),
                 "decisions": {
-                    name: _plain(play(truth, decision(attended, run.recipe, name), run.protocol, run.whole))
+                    name: _plain(play(truth, decision(attended, seg.recipe, name), run.protocol, run.whole))
                     for name in run.decisions
                 },
             }
@@ -176,12 +183,13 @@ def _report(run: ClickRun, items: list[Item], failures: dict[str, str]) -> None:
             done += 1
             results += read_results(item.name, json.loads(run.record(item.name).read_text(encoding="utf-8")))
     if not results:
-        print("no image has a record yet")
+        print("no image has a record yet" if not done else f"{done} images were played, and none shows an object")
         return
     content: dict[str, Any] = {
         "data": run.data,
         "protocol": run.protocol,
         "whole": run.whole,
+        "pieces": run.pieces,
         "images": done,
         "of_images": len(items),
         "failures": failures,

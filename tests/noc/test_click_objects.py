@@ -101,6 +101,23 @@ def test_folder(tmp_path):
     assert list(only("folder", tmp_path / "images", masks=tmp_path / "masks")[1]) == [3, 9]
 
 
+def test_pieces_of_class_labels(tmp_path):
+    save_picture(tmp_path / "images" / "a.jpg", 5, SIZE)
+    labels = squares(3, 9, 3, 255)
+    labels[25:27, 3:7] = 9  # 8 of 1320 pixels
+    labels[20, 10], labels[4, 10] = 3, 9  # one touches the first square at a corner, one no square
+    save(tmp_path / "masks" / "a.png", labels)
+    (item,) = find_images("folder", tmp_path, None, "ritm")
+    _, truths = read_objects("folder", item, "ritm", pieces=0.02)
+    expected = [squares(3) > 0, squares(0, 0, 3) > 0, squares(0, 9) > 0]
+    expected[0][20, 10] = True
+    assert list(truths) == [1, 2, 3]
+    for truth, region in zip(truths.values(), expected, strict=True):
+        assert np.array_equal(truth.region, region)
+        assert np.array_equal(truth.ignored, labels == 255)
+    assert read_objects("folder", item, "ritm", pieces=0.9)[1] == {}
+
+
 @pytest.mark.parametrize(
     ("mask", "said"),
     [
