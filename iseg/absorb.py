@@ -5,7 +5,7 @@ from torch import Tensor
 
 BINS = 256
 TINY = 1e-12
-LOWER = {"box": 0.8, "map": 0.45}  # of Otsu's threshold: it lies high where little of what is looked at is the object
+LOWER = 0.45  # of Otsu's threshold of a refined map: it lies high where little of what is looked at is the object
 
 
 def outside_share(matrix: Tensor, outside: Tensor) -> Tensor:
@@ -43,6 +43,7 @@ def around_threshold(values: Tensor, within: Tensor, lower: float, border: float
 
     Args:
         within: (h, w) bool. Where all values within are equal, all of it has the score 1 (0 if they are 0).
+        lower: 1 for Otsu's threshold itself, less for a lower one.
         border: 0 < border < 1.
     """
     if not bool(within.any()):

@@ -47,7 +47,7 @@ class CutSettings:
     margin: float = 0.3
     score: float = 2.0
     colour: float = 1.0
-    rare: float = 1e-3
+    rare: float = 3e-4
     strength: float = 4.0
     least: float = 0.1
     colours: float = 0.08
@@ -59,6 +59,7 @@ class CutSettings:
 
 
 DEFAULTS = CutSettings()
+FOR_BOX = replace(DEFAULTS, score=1.0)  # a box says much of what colours lie outside
 FOR_MARKOV = replace(DEFAULTS, score=0.5, rare=1e-4, rounds=100, further_rounds=40)  # further clicks correct the maps
 
 

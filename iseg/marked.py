@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iseg import absorb, masks, pieces, seeds
-from iseg.cutout import DEFAULTS, FOR_MARKOV, cut_score
+from iseg.cutout import DEFAULTS, FOR_BOX, FOR_MARKOV, cut_score
 from iseg.finite import check_finite, to_grids
 from iseg.markov import Click
 from iseg.marks import Marks
@@ -61,7 +61,7 @@ def box_score(
     """One object in a box -> its score (h', w'), the recipe's border where it is decided.
 
     The share of each cell that does not belong outside is scaled up along the picture's edges; the threshold is
-    Otsu's of the values in the box, lowered a little.
+    Otsu's of the values in the box.
 
     Args:
         cells: (HW,) bool, those that the box, or several boxes around one object, reach into.
@@ -80,7 +80,7 @@ def box_score(
         torch.stack(maps).reshape(-1, side, side), guide, recipe.upsample_cells, recipe.upsample_range
     )
     within = F.interpolate(cells.reshape(1, 1, side, side).float(), fine.shape[1:], mode="nearest")[0, 0] > 0
-    return absorb.around_threshold(fine.mean(0), within, absorb.LOWER["box"], border_of(recipe))
+    return absorb.around_threshold(fine.mean(0), within, 1.0, border_of(recipe))
 
 
 @torch.inference_mode()
@@ -122,7 +122,7 @@ def outlined(scores: Tensor, attended: Attended, marks: Sequence[Marks] | None, 
     cut = []
     for score, own in zip(scores.cpu().numpy(), marks or [Marks()] * len(scores), strict=True):
         centred = np.interp(score, (0, border, 1), (0, 0.5, 1)).astype(np.float32)
-        settings = FOR_MARKOV if _by_markov(own, recipe) else DEFAULTS
+        settings = FOR_MARKOV if _by_markov(own, recipe) else FOR_BOX if own.boxes else DEFAULTS
         fine = cut_score(picture, centred, own.scaled(across, down), settings)
         cut.append(np.interp(fine, (0, 0.5, 1), (0, border, 1)).astype(np.float32))
     return torch.from_numpy(np.stack(cut)).to(scores.device)
@@ -135,7 +135,7 @@ def _by_markov(marks: Marks, recipe: Recipe) -> bool:
 def automatic(scores: Tensor, recipe: Recipe) -> Tensor:
     """Scores (K, h, w) of maps in [0, 1] -> the same with the recipe's border at a threshold of their own values."""
     every = torch.ones_like(scores[0], dtype=torch.bool)
-    return torch.stack([absorb.around_threshold(one, every, absorb.LOWER["map"], border_of(recipe)) for one in scores])
+    return torch.stack([absorb.around_threshold(one, every, absorb.LOWER, border_of(recipe)) for one in scores])
 
 
 def border_of(recipe: Recipe) -> float:

@@ -52,7 +52,7 @@ def test_colours_of_either_side():
     picture[:, :3] = (0.9, 0.2, 0.1)
     picture[:, 3:] = (0.1, 0.3, 1.0)
     bins, left = colour_bins(picture), np.arange(6) < 3
-    assert np.array_equal(np.unique(bins), np.sort([(14 * BINS + 3) * BINS + 1, (1 * BINS + 4) * BINS + 15]))
+    assert np.array_equal(np.unique(bins), np.sort([(28 * BINS + 6) * BINS + 3, (3 * BINS + 9) * BINS + 31]))
     weights = np.broadcast_to(left, (4, 6)).astype(float)
     ratio = log_ratio(bins, weights, 1 - weights, 1e-4)
     assert np.allclose(ratio, np.where(left, SURE, -SURE)[None])

@@ -7,12 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iseg import absorb, kinds, marked, pieces, seeds, solve
+from iseg import absorb, cutout, kinds, marked, pieces, seeds, solve
 from iseg.errors import InputError, NotFinite
 from iseg.marks import Marks
 from iseg.recipe import Recipe
 from iseg.results import Attended
 from iseg.solve import solve_maps
+from iseg.upsample import separable_bilateral
 
 SIZE, GRID = (40, 64), 8
 NEW = Recipe(upsample="bilateral", click_decision="markov", box_decision="absorb", background=0.5, decision_size=64)
@@ -296,3 +297,28 @@ def test_marks_on_a_smaller_picture():
     marks = Marks([(3, 5.7)], [(0, 0)], [[(9, 9)]], [(0, 4, 8, 2)]).scaled(0.5, 2)
     assert (marks.points, marks.negative, marks.lines) == ([(1.75, 11)], [(0.25, 1)], [[(4.75, 19)]])
     assert marks.boxes == [(0, 8, 4, 4)]
+
+
+def test_each_kind_of_mark_is_cut_by_its_own_settings(monkeypatch):
+    used = []
+    monkeypatch.setattr(marked, "cut_score", lambda picture, score, marks, settings: used.append(settings) or score)
+    recipe = Recipe(outline="cut", click_decision="markov")
+    points, box = [(20, 20)], [(5, 5, 60, 40)]
+    given_ = [Marks(), Marks(points=points), Marks(points=points, boxes=box), Marks(boxes=box)]
+    marked.outlined(torch.rand(4, 8, 12), attended(), given_, recipe)
+    assert used == [cutout.DEFAULTS, cutout.FOR_MARKOV, cutout.FOR_BOX, cutout.FOR_BOX]
+
+
+def test_a_box_is_decided_at_otsus_threshold():
+    of = attended()
+    cells = torch.ones(GRID * GRID, dtype=torch.bool)
+    cells[::GRID] = False
+    score = marked.box_score(of, cells, NEW)
+    inner = 1 - absorb.outside_share(of.attention.float(), ~cells[:, None])[:, 0]
+    fine = separable_bilateral(
+        inner.reshape(1, GRID, GRID), of.guide(NEW.decision_size), NEW.upsample_cells, NEW.upsample_range
+    )[0]
+    within = score > 0
+    assert within.any()
+    threshold = absorb.otsu(fine[within])
+    assert torch.equal(score >= marked.border_of(NEW), (fine >= threshold) & within)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 16  # of each channel
+BINS = 32  # of each channel
 SURE = 4.0  # largest log ratio
 
 

@@ -112,7 +112,7 @@ def edges(attended: Attended, recipe: Recipe) -> dict[str, Any]:
         "height": guide.shape[1],
         "cells": recipe.upsample_cells,
         "range": recipe.upsample_range,
-        "lower": LOWER["map"],
+        "lower": LOWER,
         "border": marked.border_of(recipe),
     }
 

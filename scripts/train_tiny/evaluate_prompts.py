@@ -5,8 +5,9 @@
     python -m scripts.train_tiny.evaluate_prompts --style openmoji ...          # the style never trained on
     python -m scripts.train_tiny.evaluate_prompts --style photographs ...       # $ISEG_DATA, else ../shared/data
 
-Words: mIoU over the classes and the background, classes known. Marks: mean IoU over the objects, an object being what
-an image shows of one class; a click is its innermost pixel, a box its tight box, a line joins its two innermost places.
+Words: mIoU over the classes and the background, classes known. Marks: mean IoU over the objects, an object being a
+connected piece of a class that covers at least 2 % of the image; a click is its innermost pixel, a box its tight box, a
+line joins its two innermost places.
 Passes are recorded once per image and kept as float16 in runs/prompts/ (--keep), so that choosing is cheap.
 """
 
@@ -40,7 +41,7 @@ from scripts.train_tiny.sprites import read_words
 
 ROOT = Path(__file__).parents[2]
 PHOTOGRAPHS = "photographs"
-SMALLEST = 20  # pixels of an object
+SMALLEST = 0.02  # share of the image that an object covers
 MARKOV: dict[str, Any] = {"click_decision": "markov", "upsample_cells": 1.0, "upsample_range": 0.1}
 OLD: dict[str, Any] = {
     "outline": "map",
@@ -121,16 +122,15 @@ def record(model: ISeg, image: NDArray[np.uint8], truth: NDArray[np.uint8], kept
 
 def targets(truth: NDArray[np.uint8]) -> Iterator[Target]:
     """The objects of a truth."""
-    for index in np.unique(truth).tolist():
-        region = truth == index
-        if index in (0, 255) or region.sum() < SMALLEST:
-            continue
+    ids = [index for index in np.unique(truth).tolist() if index not in (0, 255)]
+    for region in pieces.each_piece(truth, ids, SMALLEST):
         first = innermost(region)
         y, x = np.indices(region.shape)
         far = np.hypot(x - first[0], y - first[1])
         rows, columns = np.nonzero(region.any(1))[0], np.nonzero(region.any(0))[0]
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-        near_by = (x >= box[0]) & (x < box[2]) & (y >= box[1]) & (y < box[3]) & (truth != index)
+        inside = pieces.inside_boxes(truth.shape, [box]) > 0
+        near_by = inside & ~region & (truth != 255)
         second = region & (far > far[region].max() / 2)
         yield Target(region, first, innermost(second), innermost(near_by) if near_by.any() else (0, 0), box)
 
@@ -208,6 +208,8 @@ class Scores:
                 )
 
     def _add_boxes(self, case: Case, objects: list[Target], recipe: Any, way: tuple[str, str]) -> None:
+        if not objects:
+            return
         first = kinds.first_maps("boxes", [each.box for each in objects], [], None, case.silent.size,
                                  case.silent.grid_size)  # fmt: skip
         mask = solve_maps(case.silent, first, recipe, "boxes").mask
