@@ -301,7 +301,12 @@ def test_marks_on_a_smaller_picture():
 
 def test_each_kind_of_mark_is_cut_by_its_own_settings(monkeypatch):
     used = []
-    monkeypatch.setattr(marked, "cut_score", lambda picture, score, marks, settings: used.append(settings) or score)
+
+    def noted(picture, score, marks, settings):
+        used.append(settings)
+        return score
+
+    monkeypatch.setattr(marked, "cut_score", noted)
     recipe = Recipe(outline="cut", click_decision="markov")
     points, box = [(20, 20)], [(5, 5, 60, 40)]
     given_ = [Marks(), Marks(points=points), Marks(points=points, boxes=box), Marks(boxes=box)]
