@@ -5,7 +5,9 @@ from torch import Tensor
 
 BINS = 256
 TINY = 1e-12
-LOWER = 0.45  # of Otsu's threshold of a refined map: it lies high where little of what is looked at is the object
+# of Otsu's threshold, which lies high where little of what is looked at is the object
+LOWER = 0.45  # of refined maps
+LOWER_CLICKED = 0.8  # of a box with clicks in it
 
 
 def outside_share(matrix: Tensor, outside: Tensor) -> Tensor:

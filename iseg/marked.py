@@ -61,7 +61,7 @@ def box_score(
     """One object in a box -> its score (h', w'), the recipe's border where it is decided.
 
     The share of each cell that does not belong outside is scaled up along the picture's edges; the threshold is
-    Otsu's of the values in the box.
+    Otsu's of the values in the box, a little lower where it holds clicks.
 
     Args:
         cells: (HW,) bool, those that the box, or several boxes around one object, reach into.
@@ -78,9 +78,10 @@ def box_score(
     maps = [inner] if clicked is None else [inner, clicked.to(inner)]
     fine = separable_bilateral(
         torch.stack(maps).reshape(-1, side, side), guide, recipe.upsample_cells, recipe.upsample_range
-    )
-    within = F.interpolate(cells.reshape(1, 1, side, side).float(), fine.shape[1:], mode="nearest")[0, 0] > 0
-    return absorb.around_threshold(fine.mean(0), within, 1.0, border_of(recipe))
+    ).mean(0)
+    within = F.interpolate(cells.reshape(1, 1, side, side).float(), fine.shape, mode="nearest")[0, 0] > 0
+    lower = 1.0 if clicked is None else absorb.LOWER_CLICKED
+    return absorb.around_threshold(fine, within, lower, border_of(recipe))
 
 
 @torch.inference_mode()
