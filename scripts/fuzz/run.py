@@ -45,10 +45,11 @@ class Models:
         from iseg import ISeg
 
         def load(cls: type, model: Any = "sd21-base", recipe: Any = None, device: Any = "auto", dtype: Any = "auto",
-                 backbone: Any = None, vae: Any = None) -> Any:  # fmt: skip
-            if (model, dtype, vae) == ("tiny", "auto", None) and device in ("auto", "cpu") and recipe is not None:
+                 backbone: Any = None, vae: Any = None, size: Any = None) -> Any:  # fmt: skip
+            plain = (model, dtype, vae, size) == ("tiny", "auto", None, None)
+            if plain and device in ("auto", "cpu") and recipe is not None:
                 return ISeg(self.tiny.backbone, recipe)
-            return self._load(cls, model, recipe, device, dtype, backbone, vae)
+            return self._load(cls, model, recipe, device, dtype, backbone, vae, size)
 
         with mock.patch.object(ISeg, "from_pretrained", classmethod(load)):
             yield

