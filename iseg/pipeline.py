@@ -71,9 +71,7 @@ class ISeg(SharedModel):
             recipe = row.own_recipe()
         elif not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
-        row.layers(recipe)  # a recipe that does not fit is found before weights are loaded
-        if size is not None:
-            row, recipe = row.at_size(size), row.recipe_at(recipe, size)
+        row, recipe = row.fitted(recipe, size)  # what does not fit is found before weights are loaded
         return cls(load(row, device, dtype, vae), recipe)
 
     def set_image(self, image: ImageLike) -> ImageState:

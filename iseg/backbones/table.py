@@ -93,6 +93,14 @@ class BackboneRow:
         }
         return recipe.changed(**changed)
 
+    def fitted(self, recipe: Recipe, size: int | None) -> tuple["BackboneRow", Recipe]:
+        """This row and a recipe of it, both for squares of `size` pixels; None is the model's own size.
+
+        Raises InputError for a recipe that does not fit and for a size that the model cannot take.
+        """
+        self.layers(recipe)
+        return (self, recipe) if size is None else (self.at_size(size), self.recipe_at(recipe, size))
+
     def check_words(self, words: Iterable[str]) -> None:
         """Raises InputError that lists the known words if the model does not know one of `words`."""
         known = None if self.words is None else {word.casefold() for word in self.words}

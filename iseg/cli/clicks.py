@@ -98,9 +98,7 @@ def _recipe(asked: Namespace, model: str) -> "Recipe":
         raise InputError(f"--limit is {asked.limit}: expected at least 1")
     row = find_row(model, asked.backbone)
     recipe = load_recipe(asked.recipe) if asked.recipe else Recipe().changed(**row.recipe)
-    row.layers(recipe)
-    if asked.size is not None:
-        row.at_size(asked.size)
+    row.fitted(recipe, asked.size)
     return recipe if asked.decision_size is None else recipe.changed(decision_size=asked.decision_size)
 
 

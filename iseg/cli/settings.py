@@ -144,9 +144,7 @@ def _checked(
     check_maps(settings, prompt, save)
     for each in [prompt] if prompt else prompts.values():
         row.check_words(asked_words(settings, each))
-    row.layers(recipe)
-    if settings.size is not None:
-        row.at_size(settings.size)
+    row.fitted(recipe, settings.size)
     _check_folder(settings.out)
     return Job(images, settings, recipe, row, prompt, save, note, prompts)
 

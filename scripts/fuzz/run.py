@@ -1,6 +1,7 @@
 """Runs one case in this process and looks at what it left and said."""
 
 import contextlib
+import inspect
 import io
 import json
 import logging
@@ -44,12 +45,16 @@ class Models:
         """A block in which loading the embedded model gives the one that is there, with the recipe asked for."""
         from iseg import ISeg
 
-        def load(cls: type, model: Any = "sd21-base", recipe: Any = None, device: Any = "auto", dtype: Any = "auto",
-                 backbone: Any = None, vae: Any = None, size: Any = None) -> Any:  # fmt: skip
-            plain = (model, dtype, vae, size) == ("tiny", "auto", None, None)
-            if plain and device in ("auto", "cpu") and recipe is not None:
-                return ISeg(self.tiny.backbone, recipe)
-            return self._load(cls, model, recipe, device, dtype, backbone, vae, size)
+        asked_for = inspect.signature(self._load)
+        usual = {key: each.default for key, each in asked_for.parameters.items() if key != "cls"} | {"model": "tiny"}
+
+        def load(cls: type, *given: Any, **named: Any) -> Any:
+            asked = asked_for.bind(cls, *given, **named).arguments
+            others = {key: value for key, value in asked.items() if key not in ("cls", "recipe", "device", "backbone")}
+            is_tiny = "model" in others and all(value == usual[key] for key, value in others.items())
+            if is_tiny and asked.get("device", "auto") in ("auto", "cpu") and asked.get("recipe") is not None:
+                return ISeg(self.tiny.backbone, asked["recipe"])
+            return self._load(cls, *given, **named)
 
         with mock.patch.object(ISeg, "from_pretrained", classmethod(load)):
             yield
