@@ -1,8 +1,10 @@
 """Training batches: a bank of scenes on disk, filled as it is read, and captions drawn anew at every visit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -35,11 +37,12 @@ class Batch:
 
 
 class SceneBank:
-    """Training scenes of half size, rendered when first asked for and kept in a file."""
+    """Training scenes of half size, `side` pixels, rendered when first asked for and kept in a file."""
 
-    def __init__(self, path: Path, count: int) -> None:
+    def __init__(self, path: Path, count: int, side: int = RENDER_SIZE) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        shape = (count, RENDER_SIZE, RENDER_SIZE, 4)
+        self.side = side
+        shape = (count, side, side, 4)
         self.pixels = self.open(path.with_suffix(".pixels"), shape)  # RGB and mask
         self.grounds = self.open(path.with_suffix(".grounds"), (count, 3))  # filled flag, two grounds
 
@@ -51,7 +54,7 @@ class SceneBank:
     def __getitem__(self, index: int) -> Scene:
         pixels, (filled, *grounds) = self.pixels[index], self.grounds[index]
         if not filled:
-            scene = render(scene_rng(TRAIN_SEED, index), (RENDER_SIZE, RENDER_SIZE), augment=True, max_objects=CROWD)
+            scene = render(scene_rng(TRAIN_SEED, index), (self.side, self.side), augment=True, max_objects=CROWD)
             pixels[..., :3], pixels[..., 3] = scene.image, scene.mask
             kinds = [GROUNDS.index(ground) for ground in scene.grounds]
             self.grounds[index] = (1, kinds[0], kinds[-1])
@@ -63,22 +66,41 @@ class SceneBank:
 
 
 class BatchPlan(Dataset):
-    """Batch number -> `Batch`, decided by the number alone: a resumed run sees what an uninterrupted one sees."""
+    """Batch number -> `Batch`, decided by the number alone: a resumed run sees what an uninterrupted one sees.
 
-    def __init__(self, bank_path: Path, bank_size: int, batch_size: int, tokenizer: CLIPTokenizer) -> None:
+    sizes: sides of the images that the model is to see, in pixels; the batches of a step (`world` of them) are of one
+    size, and steps take them in turn.
+    """
+
+    def __init__(
+        self, bank_path: Path, bank_size: int, batch_size: int, tokenizer: CLIPTokenizer,
+        sizes: Sequence[int] = (2 * RENDER_SIZE,), world: int = 1,
+    ) -> None:  # fmt: skip
         self.bank_path, self.bank_size, self.batch_size, self.tokenizer = bank_path, bank_size, batch_size, tokenizer
+        self.sides, self.world = [size // 2 for size in sizes], world
         self.bank: SceneBank | None = None
 
     def __getitem__(self, step: int) -> Batch:
         if self.bank is None:  # opened in the worker that reads it
-            self.bank = SceneBank(self.bank_path, self.bank_size)
+            self.bank = SceneBank(self.bank_path, self.bank_size, max(self.sides))
         rng = np.random.default_rng([TRAIN_SEED, 10**9, step])
         start = step * self.batch_size
         if start + self.batch_size <= self.bank_size:
             indices = np.arange(start, start + self.batch_size)
         else:
             indices = rng.integers(0, self.bank_size, self.batch_size)
-        return collate([vary(self.bank[int(index)], rng) for index in indices], rng, self.tokenizer)
+        side = self.sides[step // self.world % len(self.sides)]
+        scenes = [smaller(self.bank[int(index)], side) for index in indices]
+        return collate([vary(scene, rng) for scene in scenes], rng, self.tokenizer)
+
+
+def smaller(scene: Scene, side: int) -> Scene:
+    """The scene at `side` pixels, at most its own."""
+    if side == scene.mask.shape[0]:
+        return scene
+    image = cv2.resize(scene.image, (side, side), interpolation=cv2.INTER_AREA)
+    mask = cv2.resize(scene.mask, (side, side), interpolation=cv2.INTER_NEAREST_EXACT)
+    return Scene(image, mask, scene.words, scene.grounds)
 
 
 def vary(scene: Scene, rng: np.random.Generator) -> Scene:

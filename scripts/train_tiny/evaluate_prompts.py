@@ -76,11 +76,11 @@ class Target:
     box: Box
 
 
-def images(style: str, seed: int, count: int, size: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+def images(style: str, seed: int, count: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Images (H, W, 3) with their truth (H, W) of class ids."""
     if style != PHOTOGRAPHS:
         for index in range(count):
-            scene = render(scene_rng(seed, index), (size, size), style)
+            scene = render(scene_rng(seed, index), style=style)
             yield scene.image, scene.mask
         return
     root = Path(os.environ.get("ISEG_DATA") or ROOT.parent / "shared" / "data") / "photos"
@@ -266,6 +266,7 @@ def print_table(table: dict[str, dict[str, float]]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="a backbone, or a folder with the tiny model's layout")
+    parser.add_argument("--size", type=int, default=None, help="side of the square the model looks at, in pixels")
     parser.add_argument("--style", default="seen", help="seen, openmoji, ... or photographs")
     parser.add_argument("--count", type=int, default=500, help="images")
     parser.add_argument("--choose", action="store_true", help="many settings, on the scenes that choose")
@@ -274,10 +275,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_grad_enabled(False)
     try:
-        model = ISeg.from_pretrained(options.model, backbone="tiny")
+        model = ISeg.from_pretrained(options.model, backbone="tiny", size=options.size)
         seed = VALIDATION_SEED if options.choose else TEST_SEED
         scores = Scores(model, choices() if options.choose else reported())
-        source = images(options.style, seed, options.count, model.backbone.row.image_size)
+        source = images(options.style, seed, options.count)
         done = 0
         for index, (image, truth) in enumerate(tqdm(source, total=options.count, desc=options.style, disable=None)):
             kept = ROOT / "runs" / "prompts" / f"{options.style}-{seed}" / f"{index}.npz" if options.keep else None

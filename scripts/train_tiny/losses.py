@@ -55,11 +55,15 @@ def word_loss(logits: Tensor, truth: Tensor, ids: Tensor) -> Tensor:
 
 
 def fuse(probabilities: dict[int, Tensor], weights: dict[int, float], size: int) -> Tensor:
-    """Class maps (B, K, g g) of the method: each resolution divided by its spatial sum, bilinear, weighted sum."""
+    """Class maps (B, K, g g) of the method: each resolution divided by its spatial sum, bilinear, weighted sum.
+
+    Keys name the layers by their resolution at the model's own size; maps of another size are larger or smaller.
+    """
     total = torch.zeros(())
     for resolution, values in probabilities.items():
         share = values / values.sum(-1, keepdim=True).clamp_min(EPSILON)
-        grid = share.unflatten(-1, (resolution, resolution))
+        side = round(values.shape[-1] ** 0.5)
+        grid = share.unflatten(-1, (side, side))
         total = total + weights[resolution] * F.interpolate(grid, size, mode="bilinear", align_corners=False)
     return total.flatten(2)
 

@@ -87,9 +87,10 @@ class MapNetwork(nn.Module):
     ) -> tuple[dict[int, Tensor], Tensor, list[Tensor], Tensor]:
         """Noisy latents (B, C, g, g), timesteps (B,), text (B, L, E), query positions (B, Q) of the g x g grid.
 
-        Returns the cross maps {resolution r: (B, r r, L)}, means over layers and heads, and self-attention rows
-        (B, Q, g g), means over heads; and, for embeddings `words` (W, E), what every recorded layer's queries make of
-        these words: a list of logits (B, heads, r r, W). Last, all rows (complete, g g, g g) of the first items.
+        Returns the cross maps {resolution r at the model's own size: (B, r r, L)}, means over layers and heads, and
+        self-attention rows (B, Q, g g), means over heads; and, for embeddings `words` (W, E), what every recorded
+        layer's queries make of these words: a list of logits (B, heads, r r, W). Last, all rows (complete, g g, g g) of
+        the first items.
         """
         everything = [recorder for recorders in self.recorders.values() for recorder in recorders]
         for recorder in everything:

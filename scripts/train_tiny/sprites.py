@@ -89,10 +89,10 @@ def close_gaps(sprite: np.ndarray) -> np.ndarray:
 def restyle(sprite: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A random change of style for training: hue, light, grey, flat colours, outlines, blur.
 
-    Flat colours with dark outlines are frequent since many pictogram families are drawn so; three sprites in five
-    change in colour only, and little.
+    Flat colours with dark outlines are frequent since many pictogram families are drawn so; every second sprite
+    changes in colour only, and little.
     """
-    if rng.random() < 0.6:
+    if rng.random() < 0.5:
         return np.dstack([shift_colours(np.ascontiguousarray(sprite[..., :3]), rng, hue=10), sprite[..., 3:]])
     rgb, rest = sprite[..., :3].copy(), sprite[..., 3:]
     if rng.random() < 0.5:

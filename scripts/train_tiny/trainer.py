@@ -16,7 +16,6 @@ from scripts.train_tiny.batches import Batch, BatchPlan
 from scripts.train_tiny.captions import prompt
 from scripts.train_tiny.model import (
     GRID,
-    LATENT_CHANNELS,
     MAX_TOKENS,
     build_scheduler,
     build_text_encoder,
@@ -25,14 +24,12 @@ from scripts.train_tiny.model import (
     patch_basis,
 )
 from scripts.train_tiny.network import MapNetwork
+from scripts.train_tiny.noise import ENHANCEMENT, draw_noise, enhance
 from scripts.train_tiny.optimizer import MatrixOptimizer
 from scripts.train_tiny.sprites import read_words
 
-TIMESTEP, NOISE_SEED = 100, 1101  # what inference uses
-ENHANCEMENT = 1.6
-LATEST_SUPERVISED = 400  # noisier latents than this are trained on for denoising only
 CROSS_WEIGHTS = {16: 0.5, 8: 0.5}
-ITERATED = 4  # one scene in so many is refined in full, with this
+ITERATED = 4  # one scene in so many, of the model's own size, is refined in full (dear on a finer grid), with this
 ENTROPY = 1.0  # weight
 
 
@@ -61,6 +58,7 @@ class Settings:
     processes: int = 2
     seed: int = 0
     init: str = ""
+    sizes: str = "256"  # sides of the images in pixels, taken in turn: "256,384"
 
 
 class Trainer:
@@ -83,10 +81,8 @@ class Trainer:
         basis, bias = patch_basis()
         self.basis, self.bias = basis.to(memory_format=torch.channels_last), bias
         self.scheduler: DDIMScheduler = build_scheduler()
-        fixed = torch.Generator().manual_seed(NOISE_SEED)
-        self.fixed_noise = torch.randn((1, LATENT_CHANNELS, GRID, GRID), generator=fixed)
-        share = settings.batch_size // world
-        self.plan = BatchPlan(out / f"bank{rank}", settings.bank_size // world, share, self.tokenizer)
+        share, sizes = settings.batch_size // world, [int(size) for size in settings.sizes.split(",")]
+        self.plan = BatchPlan(out / f"bank{rank}", settings.bank_size // world, share, self.tokenizer, sizes, world)
         self.step = 0
 
     def rate(self, step: int) -> float:
@@ -133,31 +129,34 @@ class Trainer:
 
     def supervised(self, batch: Batch, latents: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses on attention maps, at mostly the noise that inference adds."""
-        noise, timesteps = self.noise(latents, generator)
+        noise, timesteps = draw_noise(latents, generator)
         noisy = self.noised(latents, noise, timesteps)
         text = self.text_encoder(batch.tokens).last_hidden_state
         text = enhance(text, batch.spans, generator)
-        truth = F.adaptive_avg_pool2d(batch.truth.float(), GRID)
+        grid = latents.shape[-1]
+        truth = F.adaptive_avg_pool2d(batch.truth.float(), grid)
         labels = losses.cell_labels(truth)
         queries = losses.sample_queries(labels, self.settings.queries, generator)
-        complete = len(latents) // ITERATED
+        complete = len(latents) // ITERATED if grid == GRID else 0
         maps, rows, logits, matrices = self.network(noisy, timesteps, text, queries, self.word_embeddings(), complete)
         probabilities = {r: losses.class_probabilities(values, batch.spans) for r, values in maps.items()}
-        fused = losses.fuse(probabilities, CROSS_WEIGHTS, GRID)
+        fused = losses.fuse(probabilities, CROSS_WEIGHTS, grid)
         asked = queries[:, None].expand(-1, truth.shape[1], -1)
         flat = truth.flatten(2)
         zero = torch.zeros(())
         token = sum((losses.token_loss(values, truth, batch.present) for values in probabilities.values()), zero)
-        return {
+        parts = {
             "token": token,
             "word": sum((losses.word_loss(values, truth, batch.ids) for values in logits), zero) / len(logits),
             "region": losses.region_loss(rows, queries, labels, truth),
             "raw": losses.label_loss(fused, flat, batch.present),
-            "iterated": losses.iterated_loss(
-                matrices, fused[:complete], flat[:complete], batch.present[:complete], ENTROPY
-            ),
             "refined": losses.label_loss(losses.refined_scores(rows, fused), flat.gather(2, asked), batch.present),
         }
+        if complete:
+            parts["iterated"] = losses.iterated_loss(
+                matrices, fused[:complete], flat[:complete], batch.present[:complete], ENTROPY
+            )
+        return parts
 
     def word_embeddings(self) -> Tensor:
         """Enhanced embeddings (W, E) of the 20 class words, each the last token of its word in a prompt of its own."""
@@ -168,17 +167,6 @@ class Trainer:
         # the encoder is causal: what follows a word changes nothing
         states = self.text_encoder(torch.tensor(encoded["input_ids"])[:, : max(last) + 1]).last_hidden_state
         return ENHANCEMENT * states[torch.arange(len(last)), torch.tensor(last)]
-
-    def noise(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Three quarters of the batch get inference's own noise and timestep, the rest others, half of them near it."""
-        count = len(latents)
-        noise = torch.randn(latents.shape, generator=generator)
-        noise[: 3 * count // 4] = self.fixed_noise
-        near = TIMESTEP + 50 * torch.randn(count, generator=generator)
-        uniform = torch.rand(count, generator=generator) * LATEST_SUPERVISED
-        timesteps = torch.where(torch.arange(count) < 7 * count // 8, near, uniform).clamp(0, LATEST_SUPERVISED).long()
-        timesteps[: 3 * count // 4] = TIMESTEP
-        return noise, timesteps
 
     def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Latents (B, C, g, g) with noise of their shape at timesteps (B,), channels last."""
@@ -229,11 +217,3 @@ def start_from(folder: Path, unet: nn.Module, text_encoder: nn.Module) -> None:
     """Take the weights of an exported model of the same shape."""
     unet.load_state_dict(load_file(folder / "unet/diffusion_pytorch_model.safetensors"))
     text_encoder.load_state_dict(load_file(folder / "text_encoder/model.safetensors"))
-
-
-def enhance(text: Tensor, spans: Tensor, generator: torch.Generator) -> Tensor:
-    """Category enhancement at a random strength, the usual one most often: text (B, L, E), spans (B, K, L)."""
-    usual = torch.rand(len(text), generator=generator) < 0.6
-    factor = torch.where(usual, torch.tensor(ENHANCEMENT), 1 + 0.8 * torch.rand(len(text), generator=generator))
-    focus = spans.amax(1)[..., None]  # (B, L, 1)
-    return text * (1 + focus * (factor[:, None, None] - 1))

@@ -1,5 +1,6 @@
 """The tiny model's parts, losses and trainer."""
 
+import math
 from dataclasses import asdict
 
 import pytest
@@ -12,13 +13,14 @@ from iseg import ISeg, refine
 from iseg.attention import Layers
 from iseg.backbones.patch_autoencoder import PatchAutoencoder
 from iseg.backbones.recording import Recording
-from scripts.train_tiny import evaluate, losses, optimizer
-from scripts.train_tiny.batches import SceneBank, collate
+from scripts.train_tiny import evaluate, losses, noise, optimizer
+from scripts.train_tiny.batches import BatchPlan, SceneBank, collate
 from scripts.train_tiny.export import export
 from scripts.train_tiny.model import (
     CROSS_LAYERS,
     SELF_LAYER,
     build_autoencoder,
+    build_scheduler,
     build_tokenizer,
     build_unet,
     known_text,
@@ -170,6 +172,9 @@ def test_class_maps_and_one_product_are_those_of_the_method():
     heads = {r: values.transpose(1, 2).unflatten(2, (r, r)) for r, values in maps.items()}
     theirs = cross.class_maps(cross.fuse(heads, weights, size=32), [[4], [6]], cluster=False)
     torch.testing.assert_close(mine[0].T, theirs.float(), atol=1e-8, rtol=1e-4)
+    finer = {2 * r: values for r, values in maps.items()}  # maps of 16x16 and 8x8 that layers of 32x32 and 16x16 gave
+    spoken = {r: losses.class_probabilities(values, spans) for r, values in finer.items()}
+    assert torch.equal(losses.fuse(spoken, {32: 0.5, 16: 0.5}, 32), mine)
     rows = torch.rand(1, 1024, 1024).softmax(-1)
     product = refine.normalize_columns(losses.refined_scores(rows, mine)[0].T)
     torch.testing.assert_close(product, refine.refine(rows[0], mine[0].T, 1), atol=1e-7, rtol=1e-3)
@@ -202,6 +207,33 @@ def test_the_bank_gives_back_what_it_kept(tmp_path):
     assert (drawn.image == kept.image).all()
     assert (drawn.mask == kept.mask).all()
     assert (drawn.words, drawn.grounds) == (kept.words, kept.grounds)
+
+
+def test_steps_take_the_sizes_in_turn_and_all_processes_of_a_step_the_same(tmp_path, trainer):
+    plan = BatchPlan(tmp_path / "bank", 3, 2, trainer.tokenizer, sizes=[96, 64], world=2)
+    batches = [plan[number] for number in range(6)]
+    assert [batch.images.shape[-1] for batch in batches] == [48, 48, 32, 32, 48, 48]
+    for batch in batches:
+        assert batch.truth.shape[-2:] == batch.images.shape[-2:]
+        assert set(batch.truth.unique().tolist()) == {0, 1}
+        assert bool(((batch.ids > 0) == batch.truth.flatten(2).any(-1)).all())
+
+
+def test_a_step_on_a_finer_grid_leaves_the_iterations_out(tmp_path):
+    finer = Trainer(Settings(**{**asdict(MICRO), "sizes": "320,256", "denoise_every": 1}), tmp_path)
+    parts = [finer.advance(), finer.advance()]
+    assert parts[1].keys() - parts[0].keys() == {"iterated"}
+    assert all(math.isfinite(value) for row in parts for value in row.values())
+
+
+@pytest.mark.parametrize("grid", [32, 40])
+def test_the_usual_noise_is_that_of_inference(tiny, grid):
+    latents = torch.rand(8, 16, grid, grid)
+    drawn, timesteps = noise.draw_noise(latents, torch.Generator())
+    assert timesteps[:6].unique().tolist() == [tiny.backbone.row.timestep]
+    noised = build_scheduler().add_noise(latents, drawn, timesteps)  # type: ignore[arg-type]  # any integers will do
+    torch.testing.assert_close(noised[:6], tiny.backbone.noised(latents[:6]))
+    assert timesteps.max() <= noise.LATEST_SUPERVISED
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
