@@ -32,7 +32,8 @@ def load_model(settings: UiSettings) -> tuple[ISeg, str]:
             )
             name = settings.fallback
     try:
-        return ISeg.from_pretrained(name, device=settings.device, dtype=settings.dtype), notice
+        size = settings.size or None
+        return ISeg.from_pretrained(name, device=settings.device, dtype=settings.dtype, size=size), notice
     except InputError as error:
         if name == settings.fallback:
             raise

@@ -38,6 +38,8 @@ class UiSettings:
         fallback: the model used, with a notice, when `model` cannot be had.
         device: auto, cpu, cuda or mps.
         dtype: auto, float32, float16 or bfloat16.
+        size: side in pixels of the square that the model looks at: larger finds smaller things, more slowly. 0 = the
+            model's own.
         examples: folder whose images the gallery shows: a path, or relative to the repository.
         view_size: longest side in pixels at which the browser draws.
         max_iterations: products with the self-attention that a trajectory holds.
@@ -60,6 +62,7 @@ class UiSettings:
     fallback: str = "tiny"
     device: str = "auto"
     dtype: str = "auto"
+    size: int = 0
     examples: str = "examples"
     view_size: int = 1024
     max_iterations: int = 20
@@ -78,6 +81,8 @@ class UiSettings:
                 raise InputError(f"{name} is {getattr(self, name)}: expected a number above 0")
         if self.max_objects > 255:
             raise InputError(f"max_objects is {self.max_objects}: expected at most 255")
+        if self.size < 0:
+            raise InputError(f"size is {self.size}: expected pixels, or 0 for the model's own")
         if not 0 <= self.port <= 65535:
             raise InputError(f"port is {self.port}: expected 0..65535")
         if not 1 <= self.max_iterations <= 100:

@@ -24,6 +24,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from iseg import seeds, solve
+from iseg.backbones.table import load_row
 from iseg.errors import InputError
 from iseg.page import gallery
 from iseg.page.api import Api
@@ -536,6 +537,19 @@ def test_the_embedded_model_stands_in_with_a_notice(monkeypatch, tmp_path):
     assert load_model(UiSettings(model="tiny", device="cpu"))[1] == ""
 
 
+def test_the_model_looks_at_the_size_that_is_asked_for(tmp_path):
+    model, _ = load_model(UiSettings(model="tiny", device="cpu", size=320))
+    assert model.backbone.row.image_size == 320
+    engine = Engine(UiSettings(model="tiny", device="cpu", size=320))
+    engine.load()
+    assert engine.prepare(engine.add_image(blocks_image()), lambda: None)["grid"] == 40
+    with pytest.raises(InputError, match="size 100: tiny takes multiples of 32"):
+        load_model(UiSettings(model="tiny", device="cpu", size=100))
+    # where another model is used than the one that was meant, its own size serves best
+    model, notice = load_model(UiSettings(model=str(tmp_path), device="cpu", size=1024))
+    assert (model.backbone.row.image_size, str(tmp_path) in notice) == (load_row("tiny").image_size, True)
+
+
 # ---- exports
 
 
@@ -604,6 +618,7 @@ def test_unknown_exports_are_refused(page, kind):
         (["--port", "99999"], "port is 99999"),
         (["--port", "x"], "port"),
         (["--max_iterations", "0"], "max_iterations is 0"),
+        (["--size", "-64"], "size is -64"),
         (["--colour", "red"], "colour"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
