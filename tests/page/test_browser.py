@@ -267,8 +267,8 @@ def test_slider_steps_cost_a_few_looks_at_every_pixel(visitor):
             "most": max(steps),
         }
         print(
-            f"{name} on 1024 x 768: {own:.1f} ms of the page's own time per step, {own / look:.0f} looks at every pixel, "
-            f"median {np.median(steps):.1f} ms by the clock"
+            f"{name} on 1024 x 768: {own:.1f} ms of the page's own time per step, "
+            f"{own / look:.0f} looks at every pixel, median {np.median(steps):.1f} ms by the clock"
         )
     record("slider_latency_ms", figures)
     assert all(figure["looks"] < 100 for figure in figures.values())  # about 30; this catches a slip
