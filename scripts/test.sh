@@ -22,6 +22,11 @@ fi
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/mypy
-# Two processes: much of the suite waits for servers and for processes of its own. `-n 0` among the arguments: just one.
-exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
+# Types are checked beside the tests, which often wait for servers and processes of their own; so two of pytest's, too.
+# `-n 0` among the arguments: just one.
+.venv/bin/mypy &
+types=$!
+code=0
+.venv/bin/python -m pytest -n 2 --dist loadfile --durations 25 --durations-min 5 "$@" || code=$?
+wait "$types" || code=$?
+exit "$code"

@@ -32,8 +32,8 @@ YAML = {
     "no_recipe.yaml": "iterations: 3",
     "bad_recipe.yaml": "recipe: {entropy: strong}",
     "key_recipe.yaml": "recipe: {entropie: 1}",
-    "heads.yaml": "recipe: {self_heads: [0, 9], cross_weights: {8: 1}}",
-    "no_heads.yaml": "recipe: {self_heads: [], cross_weights: {8: 1}}",
+    "heads.yaml": "recipe: {self_heads: [0, 9], cross_weights: {12: 1}}",
+    "no_heads.yaml": "recipe: {self_heads: [], cross_weights: {12: 1}}",
     "resolution.yaml": "recipe: {cross_weights: {99: 1}}",
     "save.yaml": "classes: cat\nsave:",
     "prompt.yaml": "classes: cat\nprompt:",
@@ -98,7 +98,7 @@ CASES = [
     ("@/good.png --classes cat --iterations", USAGE, r"--iterations: expected one argument"),
     ("@/good.png --classes cat --iterations 99999", USAGE, r"iterations is 99999"),
     ("@/good.png --classes cat --iterations 0x10", USAGE, r"--iterations is '0x10': expected a decimal number"),
-    ("@/good.png --classes cat --cross_weights '{8: 0x10}'", USAGE, r"--cross_weights is '0x10': expected a decimal"),
+    ("@/good.png --classes cat --cross_weights '{12: 0x10}'", USAGE, r"--cross_weights is '0x10': expected a decimal"),
     (
         "@/good.png --classes cat --entropy " + "1" * 400,
         USAGE,
@@ -125,7 +125,7 @@ CASES = [
     ("@/good.png --classes cat --working_size 0", USAGE, r"working_size is 0"),
     ("@/good.png --classes cat --entropy_clamp_max -1", USAGE, r"entropy_clamp_max is -1"),
     ("@/good.png --classes cat --cross_weights {}", USAGE, r"cross_weights is empty"),
-    ("@/good.png --classes cat --cross_weights '{8: -1}'", USAGE, r"cross_weights is \{8: -1"),
+    ("@/good.png --classes cat --cross_weights '{12: -1}'", USAGE, r"cross_weights is \{12: -1"),
     ("@/good.png --classes cat --cluster maybe", USAGE, r"cluster: Expected a bool"),
     ("@/good.png --classes cat --resize bicubic", USAGE, r"resize: .*opencv.*torch"),
     (

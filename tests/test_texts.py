@@ -79,7 +79,7 @@ def test_what_is_shown_is_short_and_has_no_control_characters():
 @pytest.mark.parametrize("given", ["0x10", "0b11", "-0x1", "1:30", " 0x10 ", "1" * 400, 10**400])
 @pytest.mark.parametrize("key", ["iterations", "entropy", "working_size", "background", "cross_weights"])
 def test_numbers_are_decimal_and_their_setting_is_named(key, given):
-    value = {8: given} if key == "cross_weights" else given
+    value = {12: given} if key == "cross_weights" else given
     with pytest.raises(
         InputError, match=rf"^settings: {key} is .*: expected a (decimal number|number of at most)"
     ) as raised:
@@ -100,6 +100,6 @@ def test_texts_may_look_like_numbers_of_other_notations():
 
 
 def test_options_are_read_as_a_person_writes_them():
-    given = ["a.png", "--iterations", "0x10", "--recipe.entropy=010", "--recipe.cross_weights", "{8: 0x1}", "--last"]
-    recipe = {"entropy": 10, "cross_weights": {8: "0x1"}}
+    given = ["a.png", "--iterations", "0x10", "--recipe.entropy=010", "--recipe.cross_weights", "{12: 0x1}", "--last"]
+    recipe = {"entropy": 10, "cross_weights": {12: "0x1"}}
     assert options_given(given) == {"iterations": "0x10", "recipe": recipe, "last": None}

@@ -1,6 +1,6 @@
 """Which looks at the picture are best for joined maps: the demo's settings with others, on the scenes of `choose`.
 
-    python -m scripts.clip_maps.choose_views 256 256,320,flip 256,352,flip [--scenes 100] [--out runs/clip_maps]
+    python -m scripts.clip_maps.choose_views 384 384,flip 384,320,flip [--scenes 100] [--out runs/clip_maps]
 
 Prints the figures and writes OUT/views.json.
 """

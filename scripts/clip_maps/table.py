@@ -29,7 +29,7 @@ from ovs.settings import load_settings
 EDGES, PLAIN = ["--recipe.upsample", "bilateral"], ["--clip_maps.upsample", "bilinear"]
 CLIP, JOINED, FUSED = ["--maps", "clip"], ["--maps", "joined"], ["--maps", "clip", "--clip_preset", "cliper"]
 WHOLE = ["--clip_maps.crop", "0", "--clip_maps.further_sides", "[144]"]
-ONCE = ["--clip_maps.views", "256"]
+ONCE = ["--clip_maps.views", "384"]
 WAYS = {  # name: settings beside the demo's own
     "labels by TagCLIP, cross-attention": [],
     "joined, plus, along edges, four looks": JOINED,

@@ -40,10 +40,10 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"iterations": -1}, {"iterations": None}, {"iterations": "0x10"}, {"iterations": 2.5}, {"iterations": BIG},
     {"entropy": NAN},
     {"entropy": INF}, {"entropy": BIG}, {"entropy": "x" * 5000}, {"background": 2}, {"background": "\x1b[31m"},
-    {"cross_weights": {8: NAN}}, {"cross_weights": {8: 1e308, 16: 1e308}}, {"cross_weights": {}},
+    {"cross_weights": {12: NAN}}, {"cross_weights": {12: 1e308, 24: 1e308}}, {"cross_weights": {}},
     {"cross_weights": 7},
     {"colour": 1}, {"self_heads": []}, {"self_heads": [99]}, {"working_size": 0}, {"prompt": "x"}, {"prompt": 7},
-    {"context": "{classes}"}, {"cross_heads": {8: [99]}}, {"resize": object()}, {"cluster": "maybe"},
+    {"context": "{classes}"}, {"cross_heads": {12: [99]}}, {"resize": object()}, {"cluster": "maybe"},
 )  # fmt: skip
 GOOD: tuple[dict[str, Any], ...] = (
     {"classes": ["cat"]}, {"points": [(1, 2)]}, {"line": [(1, 1), (30, 20)]}, {"box": (1, 1, 30, 20)},

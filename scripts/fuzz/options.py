@@ -14,11 +14,11 @@ from scripts.fuzz.images import good_image, write
 
 GOOD = {"iterations": ("0", "3", "010"), "entropy": ("0", "0.1", "1e-2"), "background": ("power", "0.3", "1"),
         "enhancement": ("1", "2.5"), "cluster": ("true", "false"), "resize": ("opencv", "torch"),
-        "working_size": ("64", "null"), "cross_weights": ("{8: 1}",), "save": ("mask", "mask,heat,scores", "panel"),
+        "working_size": ("64", "null"), "cross_weights": ("{12: 1}",), "save": ("mask", "mask,heat,scores", "panel"),
         "dtype": ("float32", "bfloat16", "mixed"), "device": ("cpu", "auto"), "context": ("a b", "0x10")}  # fmt: skip
 BAD = ("0x10", "0b1", "1:30", "9" * 400, "9" * 5000, "-9" + "9" * 400, "nan", "inf", "-1", "1e999", "1_0x",
     "x" * 5000,
-       "\x1b[31m", "\u202e", "{", "[", "[1, 2]", "{8: -1}", "{8: 1e308, 16: 1e308}", "{99: 1}", "{8: nan}", "1,5", "",
+       "\x1b[31m", "\u202e", "{", "[", "[1, 2]", "{12: -1}", "{12: 1e308, 24: 1e308}", "{99: 1}", "{12: nan}", "1,5", "",
        "1/0", "!!int x", "&a [*a]", "{classes}", "\ud800")  # fmt: skip
 CHOICES = (
     "device",

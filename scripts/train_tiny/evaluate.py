@@ -26,7 +26,7 @@ from iseg.prompt import ClassWord
 from iseg.solve import refine_classes
 from scripts.bench.report import add_to_json
 from scripts.train_tiny.make_set import SIZES
-from scripts.train_tiny.scenes import render, scene_rng
+from scripts.train_tiny.scenes import SQUARE, render, scene_rng
 from scripts.train_tiny.sprites import read_words
 
 VALIDATION_SEED, TEST_SEED = 2, 3  # training scenes are of seed 1
@@ -39,14 +39,13 @@ def curves(
 ) -> dict[float, list[ConfusionMatrix]]:
     """Confusion matrices after 0..iterations products, by entropy weight, over `count` scenes with known classes.
 
-    varied: scenes of the sizes of `make_set`, most not square, instead of the model's own size.
+    varied: scenes of the sizes of `make_set`, most not square, instead of squares.
     """
     ids = {word.name: word.id for word in read_words()}
-    own = model.backbone.row.image_size
     scores = {entropy: [ConfusionMatrix(21) for _ in range(iterations + 1)] for entropy in entropies}
     for index in tqdm(range(count), desc=style, disable=None):
         rng = scene_rng(seed, index)
-        scene = render(rng, SIZES[int(rng.integers(len(SIZES)))] if varied else (own, own), style)
+        scene = render(rng, SIZES[int(rng.integers(len(SIZES)))] if varied else SQUARE, style)
         attended = model.attend([scene.image], [[ClassWord(name, FOCUS.get(name)) for name in scene.words]])[0]
         labels = [ids[name] for name in scene.words]
         for entropy in entropies:

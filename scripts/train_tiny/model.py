@@ -17,27 +17,27 @@ from scripts.train_tiny.captions import COCO_CONTEXT
 from scripts.train_tiny.scenes import render, scene_rng
 from scripts.train_tiny.sprites import read_words
 
-IMAGE_SIZE = 256
-GRID = 32  # side of the latents and of the self-attention that refinement uses
+IMAGE_SIZE = 384
+GRID = 48  # side of the latents and of the self-attention that refinement uses
 LATENT_CHANNELS = 16
-RENDER_SIZE = 128  # scenes are trained on at half size: the autoencoder averages 2x2 pixels anyway
+RENDER_SIZE = IMAGE_SIZE // 2  # scenes are trained on at half size: the autoencoder averages 2x2 pixels anyway
 MAX_TOKENS = 77
 SELF_LAYER = "up_blocks.2.attentions.0.transformer_blocks.0.attn1"
 CROSS_LAYERS = {
-    16: tuple(f"up_blocks.1.attentions.{i}.transformer_blocks.0.attn2" for i in (0, 1)),
-    8: tuple(f"up_blocks.0.attentions.{i}.transformer_blocks.0.attn2" for i in (0, 1)),
+    24: tuple(f"up_blocks.1.attentions.{i}.transformer_blocks.0.attn2" for i in (0, 1)),
+    12: tuple(f"up_blocks.0.attentions.{i}.transformer_blocks.0.attn2" for i in (0, 1)),
 }
 PROMPT_WORDS = "a photograph photography picture of and other object background with the in on an or"
 
 
 @functools.cache
 def patch_basis(seed: int = 77, scenes: int = 200) -> tuple[Tensor, Tensor]:
-    """Principal components of 4x4 patches of half-size scenes, scaled to unit variance.
+    """Principal components of 4x4 patches of scenes of 128 pixels, scaled to unit variance.
 
     Returns weight (C, 3, 4, 4) and bias (C,) for images in [-1, 1].
     """
     images = torch.stack(
-        [torch.from_numpy(render(scene_rng(seed, i), (RENDER_SIZE, RENDER_SIZE)).image) for i in range(scenes)]
+        [torch.from_numpy(render(scene_rng(seed, i), (128, 128)).image) for i in range(scenes)]
     )
     pixels = images.permute(0, 3, 1, 2).double() / 127.5 - 1
     patches = torch.nn.functional.unfold(pixels, 4, stride=4).transpose(1, 2).flatten(0, 1)  # (patches, 48)
@@ -138,7 +138,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def build_unet() -> UNet2DConditionModel:
-    """A UNet with cross-attention at 16x16 and 8x8 and a single attention layer, the last one, at 32x32.
+    """A UNet with cross-attention at 24x24 and 12x12 and a single attention layer, the last one, at 48x48.
 
     `attention_head_dim` is the number of heads: diffusers keeps the name for old checkpoints' sake.
     """

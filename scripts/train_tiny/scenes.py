@@ -12,6 +12,7 @@ import numpy as np
 from scripts.train_tiny.backgrounds import background
 from scripts.train_tiny.sprites import load_sprites, read_words, restyle, shift_colours
 
+SQUARE = (256, 256)  # (height, width) in pixels, where nothing else is asked for
 MAX_OBJECTS = 4
 SMALLEST, LARGEST = 0.15, 0.8  # side of an object over the shorter side of the image
 MIN_VISIBLE = 0.45  # share of an object that later ones and the border must leave
@@ -41,7 +42,7 @@ def scene_rng(seed: int, index: int) -> np.random.Generator:
 
 def render(
     rng: np.random.Generator,
-    size: tuple[int, int] = (256, 256),
+    size: tuple[int, int] = SQUARE,
     style: str = "seen",
     augment: bool = False,
     max_objects: int = MAX_OBJECTS,

@@ -28,8 +28,8 @@ from scripts.train_tiny.noise import ENHANCEMENT, draw_noise, enhance
 from scripts.train_tiny.optimizer import MatrixOptimizer
 from scripts.train_tiny.sprites import read_words
 
-CROSS_WEIGHTS = {16: 0.5, 8: 0.5}
-ITERATED = 4  # one scene in so many, of the model's own size, is refined in full (dear on a finer grid), with this
+CROSS_WEIGHTS = {24: 0.5, 12: 0.5}
+ITERATED = 4  # one scene in so many, where the grid is coarser than the model's own, is refined in full, with this
 ENTROPY = 1.0  # weight
 
 
@@ -58,7 +58,7 @@ class Settings:
     processes: int = 2
     seed: int = 0
     init: str = ""
-    sizes: str = "256"  # sides of the images in pixels, taken in turn: "256,384"
+    sizes: str = "384,384,384,256"  # sides of the images in pixels, taken in turn
 
 
 class Trainer:
@@ -137,7 +137,7 @@ class Trainer:
         truth = F.adaptive_avg_pool2d(batch.truth.float(), grid)
         labels = losses.cell_labels(truth)
         queries = losses.sample_queries(labels, self.settings.queries, generator)
-        complete = len(latents) // ITERATED if grid == GRID else 0
+        complete = len(latents) // ITERATED if grid < GRID else 0  # on its own it would cost more than all else
         maps, rows, logits, matrices = self.network(noisy, timesteps, text, queries, self.word_embeddings(), complete)
         probabilities = {r: losses.class_probabilities(values, batch.spans) for r, values in maps.items()}
         fused = losses.fuse(probabilities, CROSS_WEIGHTS, grid)

@@ -135,7 +135,7 @@ def test_records_of_another_set_are_refused(whole, scenes, tmp_path, capsys):
 
 
 def test_pieces_and_another_size(scenes, tmp_path, capsys):
-    given = ["--decision", "refine", "--pieces", "15", "--size", "128"]
+    given = ["--decision", "refine", "--pieces", "15", "--size", "192"]
     assert command(scenes, tmp_path / "out", *given) == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     shares = [np.mean(np.asarray(Image.open(path)) == index) for path in sorted((scenes / "masks").iterdir())
@@ -144,14 +144,14 @@ def test_pieces_and_another_size(scenes, tmp_path, capsys):
     assert (results["images"], results["pieces"]) == (4, 0.15)
     assert 0 < results["decisions"]["refine"]["objects"] == large < len(shares)
     assert command(scenes, tmp_path / "out", *given[:-2]) == 2
-    assert "size: 128 in the folder, None now" in capsys.readouterr().err
+    assert "size: 192 in the folder, None now" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         (["--pieces", "0"], "--pieces is 0: expected percent of an image, above 0 and at most 100"),
-        (["--size", "300"], "size 300: tiny takes multiples of 32 from 128 to 512, best 256"),
+        (["--size", "300"], "size 300: tiny takes multiples of 32 from 192 to 768, best 384"),
         (["--decision", "guess"], "--decision: 'guess' is not known: expected any of refine, markov, cut"),
         (["--shard", "3/2"], "expected I/N"),
         (["--limit", "0"], "--limit is 0: expected at least 1"),

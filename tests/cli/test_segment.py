@@ -161,7 +161,7 @@ def test_folder_goes_on_after_a_bad_image(model, photo, tmp_path, capsys):
 
 def test_settings_come_from_recipe_then_file_then_command_line(tmp_path):
     (tmp_path / "recipe.yaml").write_text(
-        "recipe: {cross_weights: {8: 1}, iterations: 7, entropy: 0.2, background: 0.4}"
+        "recipe: {cross_weights: {12: 1}, iterations: 7, entropy: 0.2, background: 0.4}"
     )
     content = {"recipe": str(tmp_path / "recipe.yaml"), "model": "tiny", "classes": ["cat", "dog"], "entropy": 0.3}
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(content))
