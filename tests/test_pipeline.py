@@ -269,7 +269,7 @@ def test_an_image_is_needed_first(tiny):
 
 def test_a_recipe_that_does_not_fit_is_found_before_loading(monkeypatch):
     monkeypatch.setattr("iseg.pipeline.load", lambda *args: pytest.fail("weights were loaded"))
-    with pytest.raises(InputError, match="cross_heads at 16 names head 76"):
+    with pytest.raises(InputError, match=r"cross_weights names resolution 16: backbone tiny has \[12, 24\]"):
         ISeg.from_pretrained("tiny", recipe="wsss/voc")
 
 

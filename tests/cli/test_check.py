@@ -51,7 +51,7 @@ def test_the_embedded_model_passes(whole):
     assert "knows pictograms, not photographs" in items["model"]["detail"]
     assert items["load"]["values"]["dtype"] == "mixed"
     assert items["load"]["values"]["weights"] == pytest.approx(3.9e6, rel=0.03)  # the model card's figure
-    assert items["layers"]["values"]["self 32x32"] == {"layers": 1, "heads": 2}
+    assert items["layers"]["values"]["self 48x48"] == {"layers": 1, "heads": 2}
     assert items["tokenizer"]["values"]["words"] == ["cat", "potted plant", "motorbike"]
     assert 0 < items["attention"]["values"]["off"] < 1e-5
     assert items["float32 on the CPU"]["values"]["labels %"] == 100  # the embedded weights are float16 already

@@ -215,5 +215,5 @@ def test_a_recipe_that_does_not_fit_the_model_is_one_line(tmp_path, capsys):
     arguments = ["run", "--config", "wsss/voc", "--model", "tiny", "--data.root", str(tmp_path)]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "cross_heads at 16 names head 76" in error
+    assert "cross_weights names resolution 16: backbone tiny has [12, 24]" in error
     assert error.count("\n") == 1
