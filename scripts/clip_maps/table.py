@@ -29,13 +29,11 @@ from ovs.settings import load_settings
 EDGES, PLAIN = ["--recipe.upsample", "bilateral"], ["--clip_maps.upsample", "bilinear"]
 CLIP, JOINED, FUSED = ["--maps", "clip"], ["--maps", "joined"], ["--maps", "clip", "--clip_preset", "cliper"]
 WHOLE = ["--clip_maps.crop", "0", "--clip_maps.further_sides", "[144]"]
-ONCE = ["--clip_maps.views", "384"]
 WAYS = {  # name: settings beside the demo's own
     "labels by TagCLIP, cross-attention": [],
-    "joined, plus, along edges, four looks": JOINED,
-    "joined, plus, along edges": [*JOINED, *ONCE],
-    "joined, plus": [*JOINED, *ONCE, *PLAIN],
-    "joined, times": [*JOINED, *ONCE, *PLAIN, "--clip_maps.join", "times"],
+    "joined, plus, along edges": JOINED,
+    "joined, plus": [*JOINED, *PLAIN],
+    "joined, times": [*JOINED, *PLAIN, "--clip_maps.join", "times"],
     "patches apart, windows, raw": [*CLIP, *PLAIN, "--clip_maps.refine", "none"],
     "the same, product of heads": [*CLIP, *PLAIN, "--clip_maps.refine", "heads"],
     "the same, entropy-reduced": [*CLIP, *PLAIN],
