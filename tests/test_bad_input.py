@@ -181,7 +181,11 @@ CASES = [
     ("@/good.png --classes cat --recipe @/key_recipe.yaml", USAGE, r"@/key_recipe\.yaml: unknown key 'entropie'"),
     ("@/good.png --classes cat --recipe @/heads.yaml", USAGE, r"self_heads names head 9: the layers .* have 2 heads"),
     ("@/good.png --classes cat --recipe @/no_heads.yaml", USAGE, r"self_heads is empty: expected heads in 0\.\.1"),
-    ("@/good.png --classes cat --recipe @/resolution.yaml", USAGE, r"names resolution 99: backbone tiny has \[12, 24\]"),
+    (
+        "@/good.png --classes cat --recipe @/resolution.yaml",
+        USAGE,
+        r"names resolution 99: backbone tiny has \[12, 24\]",
+    ),
     # models
     ("@/good.png --classes cat --model nonsense", USAGE, r"no model 'nonsense': expected .*sd21-base, .*tiny"),
     ("@/good.png --classes cat --model @/void", USAGE, r"@/void is not a Stable Diffusion folder .*it lacks unet"),

@@ -36,9 +36,7 @@ def patch_basis(seed: int = 77, scenes: int = 200) -> tuple[Tensor, Tensor]:
 
     Returns weight (C, 3, 4, 4) and bias (C,) for images in [-1, 1].
     """
-    images = torch.stack(
-        [torch.from_numpy(render(scene_rng(seed, i), (128, 128)).image) for i in range(scenes)]
-    )
+    images = torch.stack([torch.from_numpy(render(scene_rng(seed, i), (128, 128)).image) for i in range(scenes)])
     pixels = images.permute(0, 3, 1, 2).double() / 127.5 - 1
     patches = torch.nn.functional.unfold(pixels, 4, stride=4).transpose(1, 2).flatten(0, 1)  # (patches, 48)
     mean = patches.mean(0)
