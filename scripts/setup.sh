@@ -34,5 +34,5 @@ if [ ! -x .venv/bin/python ]; then
     "$base" -m venv .venv
 fi
 echo "Installing iseg${extras:+ [$extras]} into .venv (a few minutes the first time)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".${extras:+[$extras]}"
+.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".${extras:+[$extras]}"
 printf '%s\n%s\n' "$wanted" "$extras" > "$stamp"

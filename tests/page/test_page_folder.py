@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get insta
 DATA = Path(__file__).parent.parent / "data"
 SCENE = Image.open(DATA / "ui_scene.png").convert("RGB")
 THING = json.loads((DATA / "ui_scene.json").read_text())["words"][0]
-COUNT = 50
+COUNT = 15
 
 
 def fetched(visitor: Visitor, kind: str) -> bytes:

@@ -250,10 +250,10 @@ def test_the_plain_path_stays_on_its_device():
     assert {weight.device.type for weight in weights} == {"meta"}
     stages = path.run(np.zeros((90, 140, 3), np.uint8), ["cat", "dog"])
     assert set(stages) == {*STAGES, "total"}
-    tokens, attention = path.maps(32)
-    assert (tokens.shape, attention.shape, tokens.device.type) == ((1024, 77), (1024, 1024), "meta")
+    tokens, attention = path.maps(48)
+    assert (tokens.shape, attention.shape, tokens.device.type) == ((2304, 77), (2304, 2304), "meta")
     labels = plain.loop_clusters(tokens, 0, 6)
-    assert (labels.shape, labels.device.type) == ((1024,), "meta")
+    assert (labels.shape, labels.device.type) == ((2304,), "meta")
 
 
 def test_agreement_is_with_float32_on_the_cpu_whatever_the_device(monkeypatch, capsys):
