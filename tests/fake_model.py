@@ -28,7 +28,9 @@ DEVICE = torch.device("cpu")  # what it says it is on
 
 
 class FakeModel(ISeg):
-    """`encoded` and `passes` count images that went through "VAE" and "UNet"; each pass takes FAKE_DELAY seconds.
+    """`encoded` and `passes` count images that went through "VAE" and "UNet".
+
+    Each pass takes FAKE_DELAY seconds and waits for the file FAKE_GO, where there is to be one.
 
     `resizing` holds the threads that resized images.
 
@@ -58,7 +60,7 @@ class FakeModel(ISeg):
             for word in asked:
                 if word.word in self.broken:
                     raise self.broken[word.word]
-            time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
+            _take_time()
             self.passes += 1
             names = [word.word for word in asked]
             step = max(1, int(os.environ.get("FAKE_WORDS", len(names))))
@@ -67,6 +69,13 @@ class FakeModel(ISeg):
             first.further = further
             attended.append(first)
         return attended
+
+
+def _take_time() -> None:
+    time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
+    go = os.environ.get("FAKE_GO")
+    while go and not os.path.exists(go):
+        time.sleep(0.01)
 
 
 def one_pass(square: Tensor, size: tuple[int, ...], names: list[str], recipe: Recipe) -> Attended:

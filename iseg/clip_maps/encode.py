@@ -1,14 +1,16 @@
 """CLIP's image side as CLIPer reads it: patch features of all layers, mixed by early layers' attention (2411.13836)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPModel
 
 from iseg.clip_maps.fusion import balance_, mix
 from iseg.tagging.vision import block, embed, normalized, project
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
 
 
 def to_pixels(image: Image.Image, patch: int, shortest_side: int) -> Tensor:
@@ -37,7 +39,7 @@ def fuse_layer(attention: Any, normed: Tensor, balanced: Tensor) -> tuple[Tensor
     return attention.out_proj(mixed.transpose(0, 1).flatten(1)), weights
 
 
-def encode_apart(model: CLIPModel, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
+def encode_apart(model: "CLIPModel", pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """Pictures (B, 3, H, W) -> (B, 1 + hw, D) float32 features of tokens that the last block does not mix; the grid."""
     tokens, grid = embed(model, pixels, round_positions=True)
     *earlier, last = model.vision_model.encoder.layers
@@ -47,7 +49,7 @@ def encode_apart(model: CLIPModel, pixels: Tensor) -> tuple[Tensor, tuple[int, i
     return project(model, tokens).float(), grid
 
 
-def encode(model: CLIPModel, pixels: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+def encode(model: "CLIPModel", pixels: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
     """What CLIP says of one picture (3, H, W), sides multiples of the patch.
 
     Returns:

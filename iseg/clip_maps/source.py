@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPModel, PreTrainedTokenizerBase
 
 from iseg import masks
 from iseg.clip_maps import coarse
@@ -21,6 +20,9 @@ from iseg.tagging.load import locate_clip
 from iseg.tagging.tagger import check_names
 from iseg.tagging.text import text_features
 from iseg.tagging.with_clip import LastTexts, load_with_settings
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, PreTrainedTokenizerBase
 
 WINDOWS_PER_PASS = 16
 MAX_PATCHES = 6_000  # the attention of ViT-L/14's 16 heads over them is 2.3 GB
@@ -45,8 +47,8 @@ class ClipSource:
 
     def __init__(
         self,
-        model: CLIPModel,
-        tokenizer: PreTrainedTokenizerBase | None,
+        model: "CLIPModel",
+        tokenizer: "PreTrainedTokenizerBase | None",
         settings: ClipMaps,
         digest: str | None = None,
     ) -> None:

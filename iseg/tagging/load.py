@@ -3,11 +3,10 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, PreTrainedTokenizerBase
 
 from iseg.backbones.fetch import Wanted, at_hand, fetch
 from iseg.backbones.find import first_of, none_found
@@ -17,6 +16,9 @@ from iseg.backbones.read import check_whole, choose_weights, read_tensors, weigh
 from iseg.backbones.sources import Source
 from iseg.errors import InputError, echo
 from iseg.settings import read_yaml
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, PreTrainedTokenizerBase
 
 CONFIG, PICKLE = "config.json", "pytorch_model.bin"
 VOCABULARIES = ("tokenizer.json", "vocab.json")
@@ -55,13 +57,15 @@ def locate_clip(model: str) -> Path:
 
 def load_clip(
     model: str, device: str | torch.device = "auto", dtype: torch.dtype = torch.float32
-) -> tuple[CLIPModel, PreTrainedTokenizerBase]:
+) -> tuple["CLIPModel", "PreTrainedTokenizerBase"]:
     """CLIP and its tokenizer, ready for inference.
 
     Weights come from safetensors or, where there are none, from `pytorch_model.bin`, of which tensors alone are read.
 
     Raises InputError with the reason when it cannot be had, and for a file that lacks a tensor.
     """
+    from transformers import CLIPConfig, CLIPTokenizer  # takes seconds
+
     place = locate_clip(model)
     chosen = pick_device(device)
     state = _read_weights(place, dtype)
@@ -127,8 +131,10 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _fill(config: Any, state: dict[str, Tensor], dtype: torch.dtype, place: Path) -> CLIPModel:
+def _fill(config: Any, state: dict[str, Tensor], dtype: torch.dtype, place: Path) -> "CLIPModel":
     """CLIP of a configuration with exactly these weights. Raises InputError naming tensors that are missing."""
+    from transformers import CLIPModel
+
     loaded: Any = CLIPModel.from_pretrained(
         None, config=config, state_dict=state, dtype=dtype, output_loading_info=True
     )

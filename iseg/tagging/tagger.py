@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPModel, PreTrainedTokenizerBase
 
 from iseg.errors import InputError, echo
 from iseg.files.images import ImageLike, read_image
 from iseg.tagging import scores, text, vision
 from iseg.tagging.settings import TagClip, load_tagging
 from iseg.tagging.with_clip import LastTexts, load_with_settings
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, PreTrainedTokenizerBase
 
 CROPS_PER_PASS = 16
 # The attention of a block grows with the square of the patches: with ViT-B/16 this many take 2.9 GB, 1.0 GB of it the
@@ -43,7 +45,7 @@ class Tagger:
         settings: see `TagClip`.
     """
 
-    def __init__(self, model: CLIPModel, tokenizer: PreTrainedTokenizerBase, settings: TagClip) -> None:
+    def __init__(self, model: "CLIPModel", tokenizer: "PreTrainedTokenizerBase", settings: TagClip) -> None:
         layers = len(model.vision_model.encoder.layers)
         wrong = [layer for layer in settings.affinity_layers if not 0 <= layer < layers]
         if wrong:

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 import yaml
 from torch import Tensor
-from transformers import CLIPModel, PreTrainedTokenizerBase
 
 from iseg.errors import InputError, echo
 from iseg.settings import configs_folder
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, PreTrainedTokenizerBase
 
 TEXTS_PER_PASS = 512
 
@@ -35,7 +38,7 @@ def read_templates(path: str | Path | None = None) -> list[str]:
 
 @torch.inference_mode()
 def text_features(
-    model: CLIPModel, tokenizer: PreTrainedTokenizerBase, names: Sequence[str], templates: Sequence[str]
+    model: "CLIPModel", tokenizer: "PreTrainedTokenizerBase", names: Sequence[str], templates: Sequence[str]
 ) -> Tensor:
     """(C, D) float32 unit features: per name the normalised mean over templates of the normalised text features.
 

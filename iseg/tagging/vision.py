@@ -5,12 +5,15 @@ TagCLIP (arXiv 2312.12828) keeps tokens apart in the last block, so that each on
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPModel
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures CLIP was trained on, RGB
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -34,7 +37,7 @@ def normalized(image: Image.Image) -> Tensor:
     return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
 
 
-def embed(model: CLIPModel, pixels: Tensor, round_positions: bool = False) -> tuple[Tensor, tuple[int, int]]:
+def embed(model: "CLIPModel", pixels: Tensor, round_positions: bool = False) -> tuple[Tensor, tuple[int, int]]:
     """Patch and position embeddings after the first layer norm.
 
     Position embeddings are resized bilinearly to the image's grid. `round_positions` rounds them to float16 as the
@@ -103,13 +106,13 @@ def block(
     return tokens + layer.mlp(layer.layer_norm2(tokens)), mean
 
 
-def project(model: CLIPModel, tokens: Tensor) -> Tensor:
+def project(model: "CLIPModel", tokens: Tensor) -> Tensor:
     """Tokens after the last block (..., C) -> features in the space of the texts (..., D)."""
     return model.visual_projection(model.vision_model.post_layernorm(tokens))
 
 
 def encode(
-    model: CLIPModel, pixels: Tensor, each_block: Callable[[int, Tensor], None], round_positions: bool = False
+    model: "CLIPModel", pixels: Tensor, each_block: Callable[[int, Tensor], None], round_positions: bool = False
 ) -> tuple[Tensor, tuple[int, int]]:
     """The tokens of one image (3, H, W); the last block does not mix them.
 
@@ -133,7 +136,7 @@ def encode(
     return project(model, tokens[0]).float(), grid
 
 
-def encode_crops(model: CLIPModel, crops: Tensor, hidden: Tensor) -> Tensor:
+def encode_crops(model: "CLIPModel", crops: Tensor, hidden: Tensor) -> Tensor:
     """The class token's feature of each crop when it sees only part of the patches, in all blocks.
 
     Args:

@@ -3,12 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from transformers import CLIPModel, PreTrainedTokenizerBase
 
 from iseg.tagging.load import load_clip
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, PreTrainedTokenizerBase
 
 Settings = TypeVar("Settings", bound=Any)  # a dataclass with a field `model`
 Value = TypeVar("Value")
@@ -18,7 +20,7 @@ KEPT_TEXTS = 8
 
 def load_with_settings(
     settings: Settings | str, read: Callable[[str], Settings], model: str | None, device: str | torch.device
-) -> tuple[CLIPModel, PreTrainedTokenizerBase, Settings]:
+) -> tuple["CLIPModel", "PreTrainedTokenizerBase", Settings]:
     """CLIP in float32, its tokenizer, and the settings.
 
     Args:

@@ -34,12 +34,17 @@ def config(tmp_path_factory):
     return command
 
 
-def start(command: list[str], delay: float = 0, folder: Path | None = None, group: bool = False) -> subprocess.Popen:
-    """A process in which signals act as in a terminal, however these tests were started; or a group of its own."""
+def start(
+    command: list[str], delay: float = 0, folder: Path | None = None, group: bool = False, go: Path | None = None
+) -> subprocess.Popen:
+    """A process in which signals act as in a terminal, however these tests were started; or a group of its own.
+
+    delay: seconds for each image; go: a file that its model waits for.
+    """
     return subprocess.Popen(
         command,
         cwd=folder,
-        env=ENVIRONMENT | {"FAKE_DELAY": str(delay)},
+        env=ENVIRONMENT | {"FAKE_DELAY": str(delay), "FAKE_GO": str(go or "")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -65,8 +70,7 @@ def finish(run: subprocess.Popen) -> tuple[int, str, str]:
     return run.returncode, out, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("entry", [WSSS, OVS, HYPER])
+@pytest.mark.parametrize(("entry", "number"), [(WSSS, signal.SIGINT), (OVS, signal.SIGTERM), (HYPER, signal.SIGINT)])
 def test_a_signal_ends_a_run_after_the_image_at_hand(tmp_path, config, entry, number):
     out, more = tmp_path / "out", []
     if entry == HYPER:
@@ -124,14 +128,15 @@ def test_a_signal_ends_scoring_in_one_word(tmp_path):
 
 
 def test_a_run_of_other_settings_is_refused_while_one_is_on(tmp_path, config):
-    out = tmp_path / "out"
-    with start(config(WSSS, out), delay=0.7) as first:
+    out, go = tmp_path / "out", tmp_path / "go"
+    with start(config(WSSS, out), go=go) as first:
         wait(first, (out / "config.yaml").is_file)
         code, _, err = finish(start(config(WSSS, out, "--recipe.iterations", 7)))
         assert code == 2
         assert err.count("\n") == 1
         assert f"{out} is in use by process {first.pid} on " in err
         assert "recipe.iterations: 3 in the folder, 7 now" in err
+        go.touch()
         first_code, _, err = finish(first)
     assert first_code == 0, err
     assert yaml.safe_load((out / "config.yaml").read_text())["computed"]["recipe"]["iterations"] == 3
@@ -139,8 +144,12 @@ def test_a_run_of_other_settings_is_refused_while_one_is_on(tmp_path, config):
 
 def test_of_two_runs_started_together_one_is_refused(tmp_path, config):
     """They come to the folder within a blink of each other, before either has made a mask."""
-    out = tmp_path / "out"
-    runs = [start(config(WSSS, out, "--recipe.iterations", count), delay=0.6) for count in (3, 7)]
+    out, go = tmp_path / "out", tmp_path / "go"
+    runs = [start(config(WSSS, out, "--recipe.iterations", count), go=go) for count in (3, 7)]
+    deadline = time.monotonic() + PATIENCE
+    while all(run.poll() is None for run in runs) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    go.touch()
     done = [finish(run) for run in runs]
     assert sorted(code for code, *_ in done) == [0, 2], done
     whole = tmp_path / "whole"
@@ -170,13 +179,14 @@ def test_a_killed_run_blocks_nobody(tmp_path, config):
 
 
 def test_two_labellings_do_not_mix(tmp_path, config):
-    out = tmp_path / "out"
-    with start(config(OVS, out), delay=0.7) as first:
+    out, go = tmp_path / "out", tmp_path / "go"
+    with start(config(OVS, out), go=go) as first:
         wait(first, (out / "labels.json").is_file)
         code, _, err = finish(start(config(OVS, out, "--tagging.source", "all")))
         assert code == 2
         assert err.count("error: ") == 1
         assert "source: 'truth' in the folder, 'all' now" in err
+        go.touch()
         assert finish(first)[0] == 0
 
 

@@ -1,4 +1,7 @@
-"""A Ray cluster of two workers and an object store, both on this machine, started once."""
+"""A Ray cluster of two workers and an object store, both on this machine, started once for the tests of a file.
+
+What they put into the environment ends with them: other tests start processes, too.
+"""
 
 import logging
 import os
@@ -19,6 +22,8 @@ ENVIRON = {
     # processes that wait for work stay for the next test: to start one takes a core a second or two
     "RAY_idle_worker_killing_time_threshold_ms": "600000",
     "RAY_num_workers_soft_limit": "16",
+    # Ray's workers step back for all others (nice 15): beside two more of pytest's they would hardly get on
+    "RAY_worker_niceness": "0",
     "no_proxy": "localhost,127.0.0.1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -26,7 +31,7 @@ ENVIRON = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def environment():
     """What the cluster's processes see."""
     with pytest.MonkeyPatch.context() as patch:
@@ -36,7 +41,7 @@ def environment():
         yield patch
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bucket(environment):
     """The URI of a bucket of an S3 server on loopback."""
     pytest.importorskip("moto", reason="the tests of object stores need moto[server]")
@@ -52,7 +57,7 @@ def bucket(environment):
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(bucket):
     """A Ray cluster of two nodes with two CPUs each, joined."""
     pytest.importorskip("ray.data", reason="the tests of iseg label need ray[data]")
