@@ -15,10 +15,13 @@ from iseg.markov import Click
 from iseg.marks import Marks
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
+from iseg.tight import fitting_map
 from iseg.upsample import separable_bilateral
 
 MARKOV_BORDER = 0.5  # of the scores of Markov maps
 LEAST_BORDER = 1e-3
+# what maps in a box count beside the share that does not belong outside: of clicks, and of places whose maps fill it
+CLICKED, FITTING = 1.0, 2.0
 
 
 @torch.inference_mode()
@@ -61,7 +64,8 @@ def box_score(
     """One object in a box -> its score (h', w'), the recipe's border where it is decided.
 
     The share of each cell that does not belong outside is scaled up along the picture's edges; the threshold is
-    Otsu's of the values in the box, a little lower where it holds clicks.
+    Otsu's of the values in the box, a little lower where it holds clicks or, for `box_decision: tight`, places whose
+    own maps fill it; these then count twice as much as the share.
 
     Args:
         cells: (HW,) bool, those that the box, or several boxes around one object, reach into.
@@ -75,12 +79,16 @@ def box_score(
     inner = 1 - absorb.outside_share(matrix, ~cells[:, None])[:, 0]
     if against is not None:
         inner = absorb.unlike(matrix, inner, against.to(cells.device))
-    maps = [inner] if clicked is None else [inner, clicked.to(inner)]
-    fine = separable_bilateral(
-        torch.stack(maps).reshape(-1, side, side), guide, recipe.upsample_cells, recipe.upsample_range
-    ).mean(0)
+    weight, taken = CLICKED, [] if clicked is None else [clicked.to(inner)]
+    if recipe.box_decision == "tight":
+        fitting = fitting_map(attended.reduced(recipe), cells, recipe.iterations)
+        if fitting is not None:
+            weight, taken = FITTING, [*taken, fitting.to(inner)]
+    maps = torch.stack([inner, *([torch.stack(taken).mean(0)] if taken else [])])
+    fine = separable_bilateral(maps.reshape(-1, side, side), guide, recipe.upsample_cells, recipe.upsample_range)
+    fine = (fine[0] + weight * fine[1]) / (1 + weight) if taken else fine[0]
     within = F.interpolate(cells.reshape(1, 1, side, side).float(), fine.shape, mode="nearest")[0, 0] > 0
-    lower = 1.0 if clicked is None else absorb.LOWER_CLICKED
+    lower = absorb.LOWER_CLICKED if taken else 1.0
     return absorb.around_threshold(fine, within, lower, border_of(recipe))
 
 
@@ -92,7 +100,7 @@ def marks_score(attended: Attended, marks: Marks, recipe: Recipe, refined: Tenso
         refined: (HW,) the refined map of its points and lines, None without any; looked at where it has boxes, too.
     """
     if marks.boxes:
-        if recipe.box_decision != "absorb":
+        if recipe.box_decision == "refine":
             return None
         seeds.boxes(marks.boxes, attended.size, attended.grid_size)  # a box that cannot be used is named
         cells = seeds.touched(marks.boxes, attended.size, attended.grid_size)

@@ -184,7 +184,7 @@ class ISeg(SharedModel):
         pictures = [read_image(image) for image in images]
         with self._lock:
             results = []
-            passes_made = self._attend(pictures, classes, recipe)
+            passes_made = self.attend(pictures, classes, **settings)
             for picture, words, attended in zip(pictures, classes, passes_made, strict=True):
                 try:
                     results.append(solve.solve(attended, recipe))

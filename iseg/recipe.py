@@ -19,6 +19,8 @@ class Recipe:
         prompt: template with `{classes}` and, if wanted, `{context}` [1].
         context: what `{context}` becomes.
         enhancement: factor on the embeddings of the focus tokens, 1 = off [1].
+        looks: sides of the squares that one image is looked at by, as shares of the model's own, the first one 1: the
+            attention of all is averaged on the first one's grid (an extension; data sets average maps, see `views`).
         resize: bilinear resize of the input by "opencv" (published tasks) or "torch" (published interactive mode).
         cross_weights: {resolution: weight} of the cross-attention maps [2].
         cross_heads: {resolution: flat head indices over the backbone's layers in their order}; None = all [2].
@@ -39,13 +41,14 @@ class Recipe:
         outline: the border of each object where its "map" has it, or by a "cut" along colours and edges of the picture
             (`iseg.cutout`), whatever it was asked for by.
         outline_size: longest side in pixels at which "cut" decides.
-        decision_size: longest side in pixels at which "bilateral", "markov" and "absorb" decide.
+        decision_size: longest side in pixels at which "bilateral", "markov", "absorb" and "tight" decide.
         click_decision: points by "refine" (the method) or "markov" (M2N2).
         mark_threshold: of points, a line or a box that are refined: "fixed" (`background`), or "otsu": chosen from the
             map's own values.
         negative_points: from the map of points and lines "subtract" theirs, or leave each cell the "share" that is not
             theirs: m becomes m * m / (m + n).
-        box_decision: a box by "refine" (the method), or "absorb": what hangs together with the outside is not in it.
+        box_decision: a box by "refine" (the method), "absorb": what hangs together with the outside is not in it, or
+            "tight": likewise, and places whose own maps fill the box count twice as much (`iseg.tight`).
         pieces: of each object of points, a line, a box or boxes keep "all", the "largest", or those that a point or
             line lies in ("clicked"; without such a mark all, the largest if all of them miss).
         clip_box: nothing outside an object's box.
@@ -54,6 +57,7 @@ class Recipe:
     prompt: str = "a photography of {classes} and other object and background"
     context: str = ""
     enhancement: float = 1.6
+    looks: list[float] = field(default_factory=lambda: [1.0])
     resize: Literal["opencv", "torch"] = "torch"
     cross_weights: dict[int, float] = field(default_factory=lambda: {16: 0.7, 32: 0.3})
     cross_heads: dict[int, list[int]] | None = None
@@ -77,7 +81,7 @@ class Recipe:
     click_decision: Literal["refine", "markov"] = "refine"
     mark_threshold: Literal["fixed", "otsu"] = "fixed"
     negative_points: Literal["subtract", "share"] = "subtract"
-    box_decision: Literal["refine", "absorb"] = "refine"
+    box_decision: Literal["refine", "absorb", "tight"] = "refine"
     pieces: Literal["all", "largest", "clicked"] = "all"
     clip_box: bool = False
 
@@ -103,6 +107,10 @@ class Recipe:
                 raise InputError(f"{name} is {echo(value)}: expected a number in {low}..{high}")
         if self.background != "power" and not 0 <= float(self.background) <= 1:
             raise InputError(f"background is {echo(self.background)}: expected power or a threshold in 0..1")
+        if not self.looks or self.looks[0] != 1 or not all(0.5 <= each <= 2 for each in self.looks):
+            raise InputError(
+                f"looks is {echo(self.looks)}: expected shares of the model's size in 0.5..2, the first 1, e.g. 1,0.7"
+            )
         if self.prompt.count("{classes}") != 1:
             raise InputError(f"prompt is {echo(self.prompt)}: expected a template that holds {{classes}} once")
         if "{classes}" in self.context:
@@ -117,7 +125,7 @@ class Recipe:
 
     def pass_key(self, words: Sequence[object]) -> str:
         """What an image's recorded pass depends on: equal keys, equal passes. Without words: the empty prompt's."""
-        shared = [self.resize, self.self_heads]
+        shared = [self.resize, self.looks, self.self_heads]
         own = [self.prompt, self.context, self.enhancement, self.cross_weights, self.cross_heads]
         return repr([*shared, *own, list(words)] if words else shared)
 

@@ -20,7 +20,7 @@ from iseg.prompt import ClassWord
 from iseg.recipe import Recipe
 from iseg.results import Attended
 from iseg.state import ImageState
-from iseg.views import View
+from iseg.views import View, averaged
 
 Words = Sequence[str | ClassWord]
 Result = TypeVar("Result")
@@ -46,6 +46,8 @@ class SharedModel:
 
         Raises InputError for a size that the model cannot take.
         """
+        if size == self.backbone.row.image_size and not seed:
+            return self
         other = copy.copy(self)
         other.backbone = copy.copy(self.backbone)
         row = self.backbone.row.at_size(size)
@@ -93,14 +95,23 @@ class SharedModel:
     ) -> Attended:
         """The pass of an image for some classes (none: the empty prompt), taken from what the image keeps.
 
+        With several of `Recipe.looks` it is the mean of as many passes.
+
         every_layer: without words: the self-attention of all layers, aggregated (`iseg.regions.aggregate`).
         """
 
+        def latents(looking: "SharedModel") -> Tensor:
+            side = looking.backbone.row.image_size
+            return state.latents(recipe.resize, side, lambda: looking.encode([state.pixels], recipe))
+
         def record() -> Attended:
-            latents = state.latents(recipe.resize, lambda: self.encode([state.pixels], recipe))
             if every_layer:
-                return passes.attend_every_layer(self.backbone, latents, state.size, recipe)
-            attended = self.attend_latents(latents, [words], [state.size], recipe)[0]
+                return passes.attend_every_layer(self.backbone, latents(self), state.size, recipe)
+            row, seen = self.backbone.row, []
+            for size in row.look_sizes(recipe):
+                looking, own = self.at(size), row.recipe_at(recipe, size)
+                seen += looking.attend_latents(latents(looking), [words], [state.size], own)
+            attended = averaged(seen)
             attended.picture = state.pixels
             return attended
 
@@ -131,16 +142,11 @@ class SharedModel:
         return self.encode_squares([self.square(image, recipe) for image in images])
 
     def attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], **settings: Any) -> list[Attended]:
-        """One batched pass over B images (H, W, 3) uint8, each with its own classes."""
-        return self._attend(images, classes, self.recipe.changed(**settings))
-
-    def _attend(self, images: Sequence[NDArray[np.uint8]], classes: Sequence[Words], recipe: Recipe) -> list[Attended]:
+        """A batched pass over B images (H, W, 3) uint8, each with its own classes; several, averaged, for `looks`."""
+        recipe = self.recipe.changed(**settings)
         words = [prompt.class_words(each) for each in classes]
-        sizes = [image.shape[:2] for image in images]
-        passes_made = self.attend_latents(self.encode(images, recipe), words, sizes, recipe)
-        for attended, image in zip(passes_made, images, strict=True):
-            attended.picture = image
-        return passes_made
+        looks = [self.look(images, words, View(size), recipe) for size in self.backbone.row.look_sizes(recipe)]
+        return [averaged(seen) for seen in zip(*looks, strict=True)]
 
     def attend_latents(
         self, latents: Tensor, words: Sequence[Sequence[ClassWord]], sizes: Sequence[tuple[int, ...]], recipe: Recipe

@@ -29,7 +29,7 @@ def solve_maps(
     names = first.names or [kind]
     if first.marks and kind == "points" and recipe.click_decision == "markov":
         result = marked.solve_clicks(attended, first.marks[0], recipe, names, first.columns)
-    elif first.marks and kind in ("box", "boxes") and recipe.box_decision == "absorb":
+    elif first.marks and kind in ("box", "boxes") and recipe.box_decision != "refine":
         result = marked.solve_boxes(attended, first.marks, recipe, names, first.columns)
     else:
         if first.names is not None:

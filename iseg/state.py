@@ -23,7 +23,7 @@ class ImageState:
 
     def __init__(self, pixels: NDArray[np.uint8], kept_passes: int = KEPT_PASSES) -> None:
         self.pixels, self.kept_passes = pixels, kept_passes
-        self._latents: dict[str, Tensor] = {}
+        self._latents: dict[tuple[str, int], Tensor] = {}
         self._passes: OrderedDict[str, Attended] = OrderedDict()
         self.regions: Regions | None = None  # kept by who found them; they go with the passes that they came of
 
@@ -39,11 +39,12 @@ class ImageState:
         regions = self.regions.nbytes if self.regions else 0
         return self.pixels.nbytes + latents + regions + sum(each.nbytes for each in self._passes.values())
 
-    def latents(self, resize: str, encode: Callable[[], Tensor]) -> Tensor:
-        """The latents (1, C, h, w) of one way to resize, encoded when first asked for."""
-        if resize not in self._latents:
-            self._latents[resize] = encode()
-        return self._latents[resize]
+    def latents(self, resize: str, side: int, encode: Callable[[], Tensor]) -> Tensor:
+        """The latents (1, C, h, w) of one way to resize to `side` pixels, encoded when first asked for."""
+        key = resize, side
+        if key not in self._latents:
+            self._latents[key] = encode()
+        return self._latents[key]
 
     def attended(self, key: str, record: Callable[[], Attended]) -> Attended:
         """The pass of a key (`Recipe.pass_key`), recorded when it is not kept."""

@@ -1,12 +1,16 @@
 """Several looks at one picture, as squares of several sizes and mirrored: how they are named, and their maps as one."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from iseg.backbones.table import BackboneRow
 from iseg.errors import InputError, echo
+from iseg.results import Attended
 
 FLIP = "flip"
 
@@ -55,3 +59,31 @@ def on_grid(steps: Tensor, side: int) -> Tensor:
     grids = steps.unflatten(1, (own, own)).permute(0, 3, 1, 2)
     large = F.interpolate(grids, (side, side), mode="bilinear", align_corners=False) * (own / side) ** 2
     return large.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+@torch.inference_mode()
+def averaged(seen: Sequence[Attended]) -> Attended:
+    """Passes of one picture at several sizes -> one: the mean of their attention, float32, on the grid of the first."""
+    first = seen[0]
+    if len(seen) == 1:
+        return first
+    side, tokens = first.grid_size, None
+    if first.token_maps is not None:
+        total = _sum(on_grid(each.token_maps.float().flatten(1).T[None], side) for each in seen)  # (1, HW, L)
+        tokens = (total / len(seen))[0].T.unflatten(1, (side, side))
+    attention = _sum(matrix_on_grid(each.attention, side) for each in seen) / len(seen)
+    further = [averaged(parts) for parts in zip(*(each.further for each in seen), strict=True)]
+    return Attended(tokens, attention, first.spans, first.names, first.size, further, first.picture)
+
+
+def matrix_on_grid(attention: Tensor, side: int) -> Tensor:
+    """Self-attention (hw, hw), rows = queries, float32 on a grid of side x side cells, (HW, HW); rows sum to 1."""
+    if attention.shape[0] == side * side:
+        return attention.float()
+    keys = on_grid(attention.float().T[None], side)[0]  # (HW, hw)
+    rows = on_grid(keys.T[None], side)[0]  # (HW, HW)
+    return rows.div_(rows.sum(1, keepdim=True))
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return reduce(torch.add, parts)

@@ -31,7 +31,7 @@ LAYERS = [
     ],
     ["results"],
     ["backbones", "files"],
-    ["cutout", "marked", "passes", "pieces", "solve", "state", "views", "window"],
+    ["cutout", "marked", "passes", "pieces", "solve", "state", "tight", "views", "window"],
     ["shared_model"],
     ["pipeline"],
     ["work"],

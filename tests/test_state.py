@@ -17,7 +17,7 @@ def test_latents_and_passes_are_computed_once():
     state = ImageState(np.zeros((4, 7, 3), np.uint8))
     encode, record = Mock(return_value=torch.zeros(1, 4, 2, 2)), Mock(return_value=attended(2))
     for _ in range(2):
-        state.latents("torch", encode)
+        state.latents("torch", 16, encode)
         state.attended("a", record)
     assert encode.call_count == record.call_count == 1
     assert state.size == (4, 7)
@@ -41,7 +41,7 @@ def test_the_least_recently_used_pass_goes():
 
 def test_forgetting_leaves_the_pixels():
     state = ImageState(np.zeros((4, 7, 3), np.uint8))
-    state.latents("torch", lambda: torch.zeros(1, 4, 2, 2))
+    state.latents("torch", 16, lambda: torch.zeros(1, 4, 2, 2))
     state.attended("a", lambda: attended(2))
     state.forget()
     assert (state.kept, state.nbytes) == (0, state.pixels.nbytes)

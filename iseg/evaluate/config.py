@@ -132,11 +132,11 @@ def variants(evaluation: Evaluation) -> list[Variant]:
         settings = dict(zip(evaluation.sweep, values, strict=True))
         named[" ".join(f"{key}={value}" for key, value in settings.items())] = settings
     if not named:
-        return [Variant("", "", evaluation.recipe)]
+        return [Variant("", "", _looking_once(evaluation.recipe))]
     made = []
     for name, settings in named.items():
         try:
-            recipe = evaluation.recipe.changed(**settings)
+            recipe = _looking_once(evaluation.recipe.changed(**settings))
         except InputError as error:
             raise InputError(f"variant {echo(name)}: {error}") from None
         made.append(Variant(name, re.sub(r"[^a-z0-9.=]+", "-", name.lower()).strip("-.") or "variant", recipe))
@@ -145,6 +145,13 @@ def variants(evaluation: Evaluation) -> list[Variant]:
     if shared:
         raise InputError(f"variants {' and '.join(map(repr, shared))} would share a folder: rename one")
     return made
+
+
+def _looking_once(recipe: Recipe) -> Recipe:
+    if len(recipe.looks) > 1:
+        raise InputError(f"looks is {echo(recipe.looks)}: expected [1] for a data set, whose maps of several sizes are "
+                         "averaged by views, e.g. views: 512,384")  # fmt: skip
+    return recipe
 
 
 def computed(evaluation: Evaluation, recipe: Recipe) -> dict[str, Any]:

@@ -13,7 +13,7 @@ OFFERED: dict[str, tuple[tuple[str, ...], str, dict[Any, str]]] = {
     "outline": ((), "Outline", {"map": "of the map", "cut": "cut"}),
     "mark_threshold": (("points", "lines"), "Threshold", {"fixed": "the same for all", "otsu": "fits each map"}),
     "click_decision": (("points",), "Points", {"refine": "spread", "markov": "walk (Markov maps)"}),
-    "box_decision": (("boxes",), "Boxes", {"refine": "spread", "absorb": "not like outside"}),
+    "box_decision": (("boxes",), "Boxes", {"refine": "spread", "absorb": "not like outside", "tight": "fills the box"}),
 }
 
 Decision = tuple[tuple[str, Any], ...]

@@ -81,7 +81,7 @@ class Solved:
 def decided(attended: Attended, marks: Marks, recipe: Recipe) -> Solved | None:
     """Marks by another decision than refinement; None where they are to be refined."""
     refined = None
-    if marks.boxes and recipe.box_decision == "absorb" and (marks.points or marks.lines):
+    if marks.boxes and recipe.box_decision != "refine" and (marks.points or marks.lines):
         columns, _ = seeds.columns(replace(marks, boxes=(), negative=()), attended.size, attended.grid_size)
         refined = solve.refine_seeds(attended, columns, recipe)[-1, :, 0]
     score = marked.marks_score(attended, marks, recipe, refined)

@@ -46,7 +46,8 @@ def curves(
     for index in tqdm(range(count), desc=style, disable=None):
         rng = scene_rng(seed, index)
         scene = render(rng, SIZES[int(rng.integers(len(SIZES)))] if varied else SQUARE, style)
-        attended = model.attend([scene.image], [[ClassWord(name, FOCUS.get(name)) for name in scene.words]])[0]
+        words = [ClassWord(name, FOCUS.get(name)) for name in scene.words]
+        attended = model.attend([scene.image], [words], looks=[1.0])[0]  # the method itself looks once
         labels = [ids[name] for name in scene.words]
         for entropy in entropies:
             recipe = model.recipe.changed(entropy=entropy, iterations=iterations)

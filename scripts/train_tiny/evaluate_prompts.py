@@ -22,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
@@ -95,11 +96,8 @@ def record(model: ISeg, image: NDArray[np.uint8], truth: NDArray[np.uint8], kept
     names = {word.id: word.name for word in read_words()}
     words = [ClassWord(names[k], FOCUS.get(names[k])) for k in np.unique(truth).tolist() if k in names]
     if kept is None or not kept.is_file():
-        latents = model.encode([image], model.recipe)
-        spoken, silent = model.attend_latents(
-            torch.cat([latents] * 2), [words, []], [image.shape[:2]] * 2, model.recipe
-        )
-        spoken.picture = silent.picture = image
+        state = model.set_image(image)
+        spoken, silent = (model.attend_image(state, model.recipe, asked) for asked in (words, []))
         if kept is not None:
             assert spoken.token_maps is not None
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -267,6 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="a backbone, or a folder with the tiny model's layout")
     parser.add_argument("--size", type=int, default=None, help="side of the square the model looks at, in pixels")
+    parser.add_argument("--looks", default=None, help="`looks` of the recipe in place of the model's, e.g. 1,0.75")
     parser.add_argument("--style", default="seen", help="seen, openmoji, ... or photographs")
     parser.add_argument("--count", type=int, default=500, help="images")
     parser.add_argument("--choose", action="store_true", help="many settings, on the scenes that choose")
@@ -276,6 +275,8 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_grad_enabled(False)
     try:
         model = ISeg.from_pretrained(options.model, backbone="tiny", size=options.size)
+        if options.looks:
+            model.recipe = model.recipe.changed(looks=yaml.safe_load(f"[{options.looks}]"))
         seed = VALIDATION_SEED if options.choose else TEST_SEED
         scores = Scores(model, choices() if options.choose else reported())
         source = images(options.style, seed, options.count)

@@ -485,6 +485,7 @@ DECISIONS = [
     {"upsample": "bilateral", "mark_threshold": "otsu"},
     {"click_decision": "markov"},
     {"box_decision": "absorb", "upsample": "bilateral"},
+    {"box_decision": "tight", "upsample": "bilateral"},
     {"box_decision": "absorb", "click_decision": "markov", "mark_threshold": "otsu", "outline": "cut"},
 ]
 
