@@ -68,9 +68,10 @@ def averaged(seen: Sequence[Attended]) -> Attended:
     if len(seen) == 1:
         return first
     side, tokens = first.grid_size, None
-    if first.token_maps is not None:
-        total = _sum(on_grid(each.token_maps.float().flatten(1).T[None], side) for each in seen)  # (1, HW, L)
-        tokens = (total / len(seen))[0].T.unflatten(1, (side, side))
+    maps = [each.token_maps for each in seen if each.token_maps is not None]  # of all, or of none
+    if maps:
+        total = _sum(on_grid(each.float().flatten(1).T[None], side) for each in maps)  # (1, HW, L)
+        tokens = (total / len(maps))[0].T.unflatten(1, (side, side))
     attention = _sum(matrix_on_grid(each.attention, side) for each in seen) / len(seen)
     further = [averaged(parts) for parts in zip(*(each.further for each in seen), strict=True)]
     return Attended(tokens, attention, first.spans, first.names, first.size, further, first.picture)

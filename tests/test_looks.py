@@ -11,7 +11,7 @@ from torch import Tensor
 from iseg import ISeg
 from iseg.backbones.table import load_row
 from iseg.errors import InputError
-from iseg.evaluate.config import variants
+from iseg.evaluate.config import Evaluation, variants
 from iseg.evaluate.read_config import load_evaluation
 from iseg.recipe import Recipe
 from iseg.results import Attended
@@ -51,7 +51,8 @@ def test_averaged_is_the_mean_on_the_grid_of_the_first():
     mean = averaged(seen)
     assert mean.grid_size == 6
     torch.testing.assert_close(mean.attention, sum(matrix_on_grid(each.attention, 6) for each in seen) / 3)
-    large = [F.interpolate(each.token_maps[None], (6, 6), mode="bilinear")[0] for each in seen]
+    maps = [each.token_maps for each in seen if each.token_maps is not None]
+    large = [F.interpolate(each[None], (6, 6), mode="bilinear")[0] for each in maps]
     shares = [one * (each.grid_size / 6) ** 2 for one, each in zip(large, seen, strict=True)]
     torch.testing.assert_close(mean.token_maps, sum(shares) / 3)
     assert (mean.spans, mean.names, mean.size) == ([[1], [2]], ["a", "b"], (30, 50))
@@ -86,7 +87,12 @@ def test_looks_of_one_image_are_passes_of_models_of_these_sizes(tiny, scene):
 def test_a_square_is_encoded_once_per_size_whatever_is_asked(tiny, scene, monkeypatch):
     encoded = []
     encode = tiny.backbone.encode
-    monkeypatch.setattr(tiny.backbone, "encode", lambda squares: encoded.append(squares.shape[-1]) or encode(squares))
+
+    def noted(squares):
+        encoded.append(squares.shape[-1])
+        return encode(squares)
+
+    monkeypatch.setattr(tiny.backbone, "encode", noted)
     state = tiny.set_image(scene)
     for prompts in ({"classes": ["cat"]}, {"points": [(60, 40)]}, {"classes": ["dog"]}):
         tiny.segment(image=state, **prompts)
@@ -122,6 +128,6 @@ def test_looks_that_cannot_be_are_named(given):
 def test_data_sets_are_told_of_views():
     with pytest.raises(InputError, match=r"looks is \[1.0, 0.5\]: expected \[1\] for a data set.*views"):
         variants(load_evaluation(["--config", "wsss/voc", "--recipe.looks", "[1,0.5]"], "test"))
-    published = load_evaluation(["--config", "wsss/voc"], "test")
+    published: Evaluation = load_evaluation(["--config", "wsss/voc"], "test")
     with pytest.raises(InputError, match="variant 'x': looks"):
         variants(replace(published, variants={"x": {"looks": [1, 0.5]}}))

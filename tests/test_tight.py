@@ -35,11 +35,11 @@ def scene() -> np.ndarray:
 def test_places_of_the_object_that_the_box_is_drawn_around():
     labels = scene()
     cells = torch.from_numpy(labels > 0).flatten()
-    found = fitting_map(attention(labels), cells, 1).reshape(GRID, GRID).numpy()
-    np.testing.assert_array_equal(found > 0.5, labels == 1)
     around_the_small = torch.from_numpy(labels == 2).flatten()
-    found = fitting_map(attention(labels), around_the_small, 1).reshape(GRID, GRID).numpy()
-    np.testing.assert_array_equal(found > 0.5, labels == 2)
+    for box, label in ((cells, 1), (around_the_small, 2)):
+        found = fitting_map(attention(labels), box, 1)
+        assert found is not None
+        np.testing.assert_array_equal(found.reshape(GRID, GRID).numpy() > 0.5, labels == label)
 
 
 def test_a_box_that_nothing_fills_says_nothing():
@@ -97,6 +97,7 @@ def test_what_lies_over_the_object_is_not_in_its_box():
     inside = {}
     for way in ("absorb", "tight"):
         score = marked.marks_score(of, marks, RECIPE.changed(box_decision=way), None)
+        assert score is not None
         inside[way] = torch.nn.functional.interpolate(score[None, None], (GRID, GRID), mode="area")[0, 0].numpy() > 0.5
     np.testing.assert_array_equal(inside["absorb"], labels > 0)
     np.testing.assert_array_equal(inside["tight"], labels == 1)
