@@ -12,7 +12,7 @@ from iseg import absorb, masks, pieces, seeds
 from iseg.cutout import DEFAULTS, FOR_BOX, FOR_MARKOV, cut_score
 from iseg.finite import check_finite, to_grids
 from iseg.markov import Click
-from iseg.marks import Marks
+from iseg.marks import Box, Marks
 from iseg.recipe import Recipe
 from iseg.results import Attended, Segmentation
 from iseg.tight import fitting_map
@@ -21,7 +21,7 @@ from iseg.upsample import separable_bilateral
 MARKOV_BORDER = 0.5  # of the scores of Markov maps
 LEAST_BORDER = 1e-3
 # what maps in a box count beside the share that does not belong outside: of clicks, and of places whose maps fill it
-CLICKED, FITTING = 1.0, 2.0
+CLICKED, FITTING = 1.0, 3.0
 
 
 @torch.inference_mode()
@@ -52,28 +52,32 @@ def solve_boxes(
     attended: Attended, marks: Sequence[Marks], recipe: Recipe, names: list[str], columns: Tensor
 ) -> Segmentation:
     """K objects with a box each -> masks by what hangs together with a box's outside; `columns`: seeds (HW, K)."""
-    cells = [seeds.touched(each.boxes, attended.size, attended.grid_size) for each in marks]
-    scores = outlined(torch.stack([box_score(attended, each, recipe) for each in cells]), attended, marks, recipe)
+    scores = torch.stack([box_score(attended, each.boxes, recipe) for each in marks])
+    scores = outlined(scores, attended, marks, recipe)
     return _concluded(scores, attended, recipe, names, columns)
 
 
 @torch.inference_mode()
 def box_score(
-    attended: Attended, cells: Tensor, recipe: Recipe, against: Tensor | None = None, clicked: Tensor | None = None
+    attended: Attended,
+    boxes: Sequence[Box],
+    recipe: Recipe,
+    against: Tensor | None = None,
+    clicked: Tensor | None = None,
 ) -> Tensor:
     """One object in a box -> its score (h', w'), the recipe's border where it is decided.
 
     The share of each cell that does not belong outside is scaled up along the picture's edges; the threshold is
     Otsu's of the values in the box, a little lower where it holds clicks or, for `box_decision: tight`, places whose
-    own maps fill it; these then count twice as much as the share.
+    own maps fill it; these then count three times as much as the share.
 
     Args:
-        cells: (HW,) bool, those that the box, or several boxes around one object, reach into.
+        boxes: (x0, y0, x1, y1) in pixels, one or several around one object.
         against: (HW,) bool, cells of negative points, from which what is like them is taken away.
         clicked: (HW,) in [0, 1], the refined map of points or lines in the box, which then counts as much.
     """
     side, guide = attended.grid_size, attended.guide(recipe.decision_size)
-    cells = cells.to(attended.attention.device)
+    cells = seeds.touched(boxes, attended.size, side).to(attended.attention.device)
     check_finite(attended.attention[:, :1])  # a threshold of what is not finite would look like a mask
     matrix = attended.attention.float()
     inner = 1 - absorb.outside_share(matrix, ~cells[:, None])[:, 0]
@@ -81,7 +85,7 @@ def box_score(
         inner = absorb.unlike(matrix, inner, against.to(cells.device))
     weight, taken = CLICKED, [] if clicked is None else [clicked.to(inner)]
     if recipe.box_decision == "tight":
-        fitting = fitting_map(attended.reduced(recipe), cells, recipe.iterations)
+        fitting = fitting_map(attended.reduced(recipe), cells, _bounds(boxes, attended), recipe.iterations)
         if fitting is not None:
             weight, taken = FITTING, [*taken, fitting.to(inner)]
     maps = torch.stack([inner, *([torch.stack(taken).mean(0)] if taken else [])])
@@ -90,6 +94,13 @@ def box_score(
     within = F.interpolate(cells.reshape(1, 1, side, side).float(), fine.shape, mode="nearest")[0, 0] > 0
     lower = absorb.LOWER_CLICKED if taken else 1.0
     return absorb.around_threshold(fine, within, lower, border_of(recipe))
+
+
+def _bounds(boxes: Sequence[Box], attended: Attended) -> Box:
+    """The bounding box of boxes in pixels, in cells of the grid."""
+    across, down = attended.grid_size / attended.size[1], attended.grid_size / attended.size[0]
+    x, y = np.array(boxes, np.float64).reshape(-1, 2).T
+    return float(x.min() * across), float(y.min() * down), float(x.max() * across), float(y.max() * down)
 
 
 @torch.inference_mode()
@@ -103,12 +114,11 @@ def marks_score(attended: Attended, marks: Marks, recipe: Recipe, refined: Tenso
         if recipe.box_decision == "refine":
             return None
         seeds.boxes(marks.boxes, attended.size, attended.grid_size)  # a box that cannot be used is named
-        cells = seeds.touched(marks.boxes, attended.size, attended.grid_size)
         against = None
         if marks.negative:
             against = seeds.points(marks.negative, attended.size, attended.grid_size).amax(1) > 0
         clicked = None if refined is None else masks.min_max(refined[None, None].float())[0, 0]
-        return outlined(box_score(attended, cells, recipe, against, clicked)[None], attended, [marks], recipe)[0]
+        return outlined(box_score(attended, marks.boxes, recipe, against, clicked)[None], attended, [marks], recipe)[0]
     if _by_markov(marks, recipe):
         return outlined(click_score(attended, marks, recipe)[None], attended, [marks], recipe)[0]
     return None

@@ -48,7 +48,7 @@ class Recipe:
         negative_points: from the map of points and lines "subtract" theirs, or leave each cell the "share" that is not
             theirs: m becomes m * m / (m + n).
         box_decision: a box by "refine" (the method), "absorb": what hangs together with the outside is not in it, or
-            "tight": likewise, and places whose own maps fill the box count twice as much (`iseg.tight`).
+            "tight": likewise, and places whose own maps fill the box count three times as much (`iseg.tight`).
         pieces: of each object of points, a line, a box or boxes keep "all", the "largest", or those that a point or
             line lies in ("clicked"; without such a mark all, the largest if all of them miss).
         clip_box: nothing outside an object's box.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from iseg import masks, refine
 from iseg.absorb import LOWER, otsu
+from iseg.marks import Box
 
 PLACES = 100  # about as many are looked at
 BEST = 20  # of them count, at most
@@ -20,23 +21,23 @@ BEHIND = 0.1  # the others may fill this much less than the best
 Cells = NDArray[np.bool_]
 
 
-def fitting_map(matrix: Tensor, cells: Tensor, iterations: int) -> Tensor | None:
+def fitting_map(matrix: Tensor, cells: Tensor, bounds: Box, iterations: int) -> Tensor | None:
     """The mean map of the places in a box whose own maps fill it best; None where none fills it.
 
     Args:
         matrix: (HW, HW) self-attention, entropy reduced, rows = queries.
         cells: (HW,) bool, those that the box reaches into; at least one.
+        bounds: of the box (x0, y0, x1, y1), in cells.
 
     Returns:
         (HW,) float32 in [0, 1].
     """
     side = round(cells.numel() ** 0.5)
-    box = cells.reshape(side, side).cpu().numpy()
-    places = spread(box, PLACES)
+    places = spread(cells.reshape(side, side).cpu().numpy(), PLACES)
     columns = torch.zeros(cells.numel(), len(places))
     columns[places, range(len(places))] = 1
     maps = masks.min_max(refine.refine(matrix, columns, iterations).T.float().reshape(-1, side, side))
-    fills = np.array([filled(one, place, box) for one, place in zip(maps.cpu(), places, strict=True)])
+    fills = np.array([filled(one, place, bounds) for one, place in zip(maps.cpu(), places, strict=True)])
     best = np.argsort(-fills, kind="stable")[:BEST]
     if fills[best[0]] <= LEAST:
         return None
@@ -53,21 +54,18 @@ def spread(box: Cells, count: int) -> list[int]:
     return (rows * box.shape[1] + columns)[taken].tolist()
 
 
-def filled(values: Tensor, place: int, box: Cells) -> float:
-    """How well a place's map (h, w) fills a box of cells: the IoU of its piece's bounding box and the box's own."""
+def filled(values: Tensor, place: int, bounds: Box) -> float:
+    """How well a place's map (h, w) fills a box: the IoU of its piece's bounding box and the box, in cells."""
     above = (values >= LOWER * otsu(values.flatten())).numpy().astype(np.uint8)
     pieces = cv2.connectedComponents(above)[1]
-    own = pieces.flat[place]
-    return _box_iou(_sides(pieces == own), _sides(box)) if own else 0.0
+    own = pieces == pieces.flat[place]
+    if not above.flat[place]:
+        return 0.0
+    columns, rows = np.nonzero(own.any(0))[0], np.nonzero(own.any(1))[0]
+    return _box_iou((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), bounds)
 
 
-def _sides(cells: Cells) -> tuple[int, int, int, int]:
-    """(x0, y0, x1, y1) of cells, far edges exclusive."""
-    columns, rows = np.nonzero(cells.any(0))[0], np.nonzero(cells.any(1))[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def _box_iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
-    shared = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+def _box_iou(a: Box, b: Box) -> float:
+    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
     areas = [(each[2] - each[0]) * (each[3] - each[1]) for each in (a, b)]
-    return shared / (sum(areas) - shared)
+    return float(shared / (sum(areas) - shared))

@@ -318,7 +318,7 @@ def test_a_box_is_decided_at_otsus_threshold():
     of = attended()
     cells = torch.ones(GRID * GRID, dtype=torch.bool)
     cells[::GRID] = False
-    score = marked.box_score(of, cells, NEW)
+    score = marked.box_score(of, [(8, 0, 64, 40)], NEW)
     inner = 1 - absorb.outside_share(of.attention.float(), ~cells[:, None])[:, 0]
     fine = separable_bilateral(
         inner.reshape(1, GRID, GRID), of.guide(NEW.decision_size), NEW.upsample_cells, NEW.upsample_range

@@ -36,15 +36,15 @@ def test_places_of_the_object_that_the_box_is_drawn_around():
     labels = scene()
     cells = torch.from_numpy(labels > 0).flatten()
     around_the_small = torch.from_numpy(labels == 2).flatten()
-    for box, label in ((cells, 1), (around_the_small, 2)):
-        found = fitting_map(attention(labels), box, 1)
+    for box, bounds, label in ((cells, (2, 2, 10, 10), 1), (around_the_small, (4.2, 3.9, 7, 7.1), 2)):
+        found = fitting_map(attention(labels), box, bounds, 1)
         assert found is not None
         np.testing.assert_array_equal(found.reshape(GRID, GRID).numpy() > 0.5, labels == label)
 
 
 def test_a_box_that_nothing_fills_says_nothing():
     labels = np.arange(GRID * GRID).reshape(GRID, GRID)  # every cell for itself
-    assert fitting_map(attention(labels), torch.from_numpy(scene() > 0).flatten(), 1) is None
+    assert fitting_map(attention(labels), torch.from_numpy(scene() > 0).flatten(), (2, 2, 10, 10), 1) is None
 
 
 @given(st.integers(1, 14), st.integers(1, 14), st.integers(0, 4), st.integers(0, 4), st.integers(1, 120))
@@ -72,19 +72,19 @@ def test_filled_is_the_iou_of_the_two_boxes(seed):
     box[down : down + 5, across : across + 4] = True
     both = (values > 0) & box
     expected = both.sum() / ((values > 0) | box).sum()  # both are boxes
-    assert filled(torch.from_numpy(values), int(top * 12 + left), box) == pytest.approx(expected)
+    bounds = (across, down, across + 4, down + 5)
+    assert filled(torch.from_numpy(values), int(top * 12 + left), bounds) == pytest.approx(expected)
     outside = np.flatnonzero(values.ravel() == 0)[0]
-    assert filled(torch.from_numpy(values), int(outside), box) == 0
+    assert filled(torch.from_numpy(values), int(outside), bounds) == 0
 
 
 def test_only_the_pieces_own_place_counts():
     values = torch.zeros(8, 8)
     values[1, 1:3] = 1
     values[5:7, 4:8] = 1
-    box = np.zeros((8, 8), bool)
-    box[5:7, 4:8] = True
-    assert filled(values, 5 * 8 + 4, box) == 1
-    assert filled(values, 8 + 1, box) == 0
+    assert filled(values, 5 * 8 + 4, (4, 5, 8, 7)) == 1
+    assert filled(values, 5 * 8 + 4, (4, 5, 8, 9)) == 0.5
+    assert filled(values, 8 + 1, (4, 5, 8, 7)) == 0
 
 
 def test_what_lies_over_the_object_is_not_in_its_box():
@@ -105,13 +105,11 @@ def test_what_lies_over_the_object_is_not_in_its_box():
 
 def test_a_click_in_the_box_counts_with_the_places_that_fill_it():
     of = Attended(None, attention(scene()), [], [], SIZE, picture=np.zeros((*SIZE, 3), np.uint8))
-    cells = torch.from_numpy(scene() > 0).flatten()
     clicked = torch.from_numpy(scene() == 2).flatten().float()
     recipe = RECIPE.changed(box_decision="tight")
-    fine = dict(zip(("alone", "clicked"), (marked.box_score(of, cells, recipe, None, each) for each in (None, clicked)),
-                    strict=True))  # fmt: skip
+    alone, with_it = (marked.box_score(of, [(12, 8, 60, 40)], recipe, None, each) for each in (None, clicked))
     middle = (slice(20, 26), slice(28, 38))
-    assert (fine["clicked"][middle] > fine["alone"][middle]).all()
+    assert (with_it[middle] > alone[middle]).all()
 
 
 def test_at_most_so_many_places_are_looked_at():
