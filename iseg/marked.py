@@ -74,7 +74,8 @@ def box_score(
     Args:
         boxes: (x0, y0, x1, y1) in pixels, one or several around one object.
         against: (HW,) bool, cells of negative points, from which what is like them is taken away.
-        clicked: (HW,) in [0, 1], the refined map of points or lines in the box, which then counts as much.
+        clicked: (HW,) in [0, 1], the refined map of points or lines in the box, which then counts as much as the share
+            does; with places that fill the box it is averaged with theirs.
     """
     side, guide = attended.grid_size, attended.guide(recipe.decision_size)
     cells = seeds.touched(boxes, attended.size, side).to(attended.attention.device)

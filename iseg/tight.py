@@ -57,10 +57,10 @@ def spread(box: Cells, count: int) -> list[int]:
 def filled(values: Tensor, place: int, bounds: Box) -> float:
     """How well a place's map (h, w) fills a box: the IoU of its piece's bounding box and the box, in cells."""
     above = (values >= LOWER * otsu(values.flatten())).numpy().astype(np.uint8)
-    pieces = cv2.connectedComponents(above)[1]
-    own = pieces == pieces.flat[place]
     if not above.flat[place]:
         return 0.0
+    pieces = cv2.connectedComponents(above)[1]
+    own = pieces == pieces.flat[place]
     columns, rows = np.nonzero(own.any(0))[0], np.nonzero(own.any(1))[0]
     return _box_iou((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), bounds)
 
