@@ -75,8 +75,8 @@ class Stand(ISeg):
         super().__init__(parts, Recipe(prompt=TEMPLATE, iterations=3, background="power", working_size=24))
         self.prompts = []
 
-    def encode(self, images, recipe):
-        return torch.zeros(len(images), 1, 2, 2)
+    def encode_squares(self, squares):
+        return torch.zeros(len(squares), 1, 2, 2)
 
     def record(self, _backbone, latents, prompts, sizes, _recipe):
         words = [each.words for each in prompts]
