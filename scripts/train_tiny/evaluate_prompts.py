@@ -278,12 +278,13 @@ def main(arguments: list[str] | None = None) -> int:
         if options.looks:
             model.recipe = model.recipe.changed(looks=yaml.safe_load(f"[{options.looks}]"))
         seed = VALIDATION_SEED if options.choose else TEST_SEED
+        looks = "-".join(map(str, model.backbone.row.look_sizes(model.recipe)))
+        folder = ROOT / "runs" / "prompts" / f"{options.style}-{seed}-{looks}"  # other looks, other passes
         scores = Scores(model, choices() if options.choose else reported())
         source = images(options.style, seed, options.count)
         done = 0
         for index, (image, truth) in enumerate(tqdm(source, total=options.count, desc=options.style, disable=None)):
-            kept = ROOT / "runs" / "prompts" / f"{options.style}-{seed}" / f"{index}.npz" if options.keep else None
-            scores.add(record(model, image, truth, kept))
+            scores.add(record(model, image, truth, folder / f"{index}.npz" if options.keep else None))
             done += 1
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
