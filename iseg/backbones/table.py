@@ -74,24 +74,25 @@ class BackboneRow:
         Raises InputError for a size at which a recorded resolution is no whole number, and for one that is less than
         half or more than twice that of the model, which was never shown such.
         """
-        step = self._step
-        least, most = self.image_size // 2, 2 * self.image_size
-        if size % step or not least <= size <= most:
-            raise InputError(f"size {size}: {self.name} takes multiples of {step} from {least} to {most}, best "
-                             f"{self.image_size}")  # fmt: skip
+        sizes = self._sizes
+        if size not in sizes:
+            raise InputError(
+                f"size {size}: {self.name} takes multiples of {sizes.step} from {sizes[0]} to {sizes[-1]}, best "
+                f"{self.image_size}"
+            )
         layers = {each * size // self.image_size: chosen for each, chosen in self.cross_layers.items()}
         return replace(self, image_size=size, cross_layers=layers)
 
     @property
-    def _step(self) -> int:
-        """Pixels that a side is a multiple of."""
-        return math.lcm(*(self.image_size // math.gcd(self.image_size, each) for each in self.cross_layers))
+    def _sizes(self) -> range:
+        """Sides of the squares that the model can look at, in pixels."""
+        step = math.lcm(*(self.image_size // math.gcd(self.image_size, each) for each in self.cross_layers))
+        return range(math.ceil(self.image_size / 2 / step) * step, 2 * self.image_size + 1, step)
 
     def look_sizes(self, recipe: Recipe) -> list[int]:
         """Sides of the squares that a recipe of this row looks by, in pixels: the nearest that the model can take."""
-        sides = [round(share * self.image_size / self._step) * self._step for share in recipe.looks[1:]]
-        least, most = math.ceil(self.image_size / 2 / self._step) * self._step, 2 * self.image_size
-        return [self.image_size, *(min(max(side, least), most) for side in sides)]
+        wanted = [share * self.image_size for share in recipe.looks[1:]]
+        return [self.image_size, *(min(self._sizes, key=lambda size: abs(size - side)) for side in wanted)]
 
     def recipe_at(self, recipe: Recipe, size: int) -> Recipe:
         """A recipe of this row for `at_size`: the same layers, and as many first prototypes of the clusters."""
